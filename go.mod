@@ -1,0 +1,3 @@
+module github.com/selvedge-dev/selvedge
+
+go 1.26.8

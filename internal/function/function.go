@@ -1,0 +1,118 @@
+// Package function is Selvedge's domain: what a function is, where it lies on
+// disk, which limits bind it and which errors calling it can end in. It
+// imports nothing else of Selvedge.
+package function
+
+import (
+	"regexp"
+	"time"
+)
+
+// A Function is one deployable unit: a folder with an entrypoint. It is
+// immutable once discovered; a change on disk makes a new Function.
+type Function struct {
+	// Slug is the function's name in URLs.
+	Slug string
+	// Dir is the absolute path of the function's own folder.
+	Dir string
+	// Root is the absolute path of the functions folder that holds Dir and
+	// the shared folders (_shared) beside it.
+	Root string
+	// Entrypoint is the absolute path of the module that is run.
+	Entrypoint string
+	// Imports says how bare specifiers resolve.
+	Imports Imports
+	// NPMRC is the absolute path of the .npmrc in force, "" for none.
+	NPMRC string
+	// Static lists the absolute paths of the files that travel with the
+	// bundle, sorted.
+	Static []string
+	// VerifyJWT says whether callers must present a valid token or key.
+	VerifyJWT bool
+	// Env is what the user configured for the function, merged in the
+	// documented order; platform variables are added when a worker loads it.
+	Env map[string]string
+	// Limits bind each of the function's workers.
+	Limits Limits
+	// Policy says how requests are given to workers.
+	Policy Policy
+}
+
+// Imports names the file that resolves a function's bare specifiers. At most
+// one field is set.
+type Imports struct {
+	// ImportMap is the absolute path of a plain import map.
+	ImportMap string
+	// DenoConfig is the absolute path of a deno.json or deno.jsonc.
+	DenoConfig string
+	// PackageJSON is the absolute path of a package.json, which counts only
+	// when neither of the others exists.
+	PackageJSON string
+}
+
+// File returns the path of whichever file is set, "" for none.
+func (i Imports) File() string {
+	switch {
+	case i.ImportMap != "":
+		return i.ImportMap
+	case i.DenoConfig != "":
+		return i.DenoConfig
+	default:
+		return i.PackageJSON
+	}
+}
+
+// Policy says how many requests a worker takes, and how many at once.
+type Policy string
+
+// The policies that config.toml knows.
+const (
+	// PerWorker lets a worker serve many requests at once, until it retires.
+	PerWorker Policy = "per_worker"
+	// PerRequest gives a worker one request at a time.
+	PerRequest Policy = "per_request"
+	// OneShot gives a worker one request in its life.
+	OneShot Policy = "oneshot"
+)
+
+// Limits bind one worker. The zero value of a field is not "unlimited":
+// discovery fills every field from Defaults.
+type Limits struct {
+	// MemoryMB bounds the V8 heap and the resident memory, in MiB.
+	MemoryMB int
+	// CPUSoft and CPUHard bound the CPU time a request may use.
+	CPUSoft, CPUHard time.Duration
+	// WallClock bounds a worker's whole life.
+	WallClock time.Duration
+	// RequestIdle bounds the wait for the first byte of an answer.
+	RequestIdle time.Duration
+	// WorkerIdle is how long a worker without requests is kept.
+	WorkerIdle time.Duration
+	// Boot bounds the time from load to ready to serve.
+	Boot time.Duration
+	// MaxWorkers bounds the workers of the function on this machine.
+	MaxWorkers int
+	// MaxConcurrency bounds the requests one worker serves at once under
+	// PerWorker; past it a further worker is started while MaxWorkers allows.
+	MaxConcurrency int
+}
+
+// Defaults are the limits of the hosted platform where it has them.
+func Defaults() Limits {
+	return Limits{
+		MemoryMB:       256,
+		CPUSoft:        1 * time.Second,
+		CPUHard:        2 * time.Second,
+		WallClock:      400 * time.Second,
+		RequestIdle:    150 * time.Second,
+		WorkerIdle:     60 * time.Second,
+		Boot:           10 * time.Second,
+		MaxWorkers:     4,
+		MaxConcurrency: 100,
+	}
+}
+
+var slugPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
+
+// ValidSlug reports whether s can name a function.
+func ValidSlug(s string) bool { return slugPattern.MatchString(s) }

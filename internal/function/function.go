@@ -4,6 +4,7 @@
 package function
 
 import (
+	"cmp"
 	"regexp"
 	"time"
 )
@@ -15,6 +16,9 @@ type Function struct {
 	Slug string
 	// Dir is the absolute path of the function's own folder.
 	Dir string
+	// RealDir is Dir with symbolic links resolved: what a file watcher sees and
+	// what Deno checks permissions against.
+	RealDir string
 	// Root is the absolute path of the functions folder that holds Dir and
 	// the shared folders (_shared) beside it.
 	Root string
@@ -32,6 +36,9 @@ type Function struct {
 	// Env is what the user configured for the function, merged in the
 	// documented order; platform variables are added when a worker loads it.
 	Env map[string]string
+	// EnvSource says for each name in Env where its value came from, in a form
+	// for people: "functions/.env", "supabase/config.toml [edge_runtime.secrets]".
+	EnvSource map[string]string
 	// Limits bind each of the function's workers.
 	Limits Limits
 	// Policy says how requests are given to workers.
@@ -75,6 +82,9 @@ const (
 	OneShot Policy = "oneshot"
 )
 
+// Valid reports whether p is one of the policies above.
+func (p Policy) Valid() bool { return p == PerWorker || p == PerRequest || p == OneShot }
+
 // Limits bind one worker. The zero value of a field is not "unlimited":
 // discovery fills every field from Defaults.
 type Limits struct {
@@ -112,7 +122,30 @@ func Defaults() Limits {
 	}
 }
 
-var slugPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
+// Overlay returns l with every field that is set (not zero) in over taken from
+// there.
+func (l Limits) Overlay(over Limits) Limits {
+	return Limits{
+		MemoryMB:       cmp.Or(over.MemoryMB, l.MemoryMB),
+		CPUSoft:        cmp.Or(over.CPUSoft, l.CPUSoft),
+		CPUHard:        cmp.Or(over.CPUHard, l.CPUHard),
+		WallClock:      cmp.Or(over.WallClock, l.WallClock),
+		RequestIdle:    cmp.Or(over.RequestIdle, l.RequestIdle),
+		WorkerIdle:     cmp.Or(over.WorkerIdle, l.WorkerIdle),
+		Boot:           cmp.Or(over.Boot, l.Boot),
+		MaxWorkers:     cmp.Or(over.MaxWorkers, l.MaxWorkers),
+		MaxConcurrency: cmp.Or(over.MaxConcurrency, l.MaxConcurrency),
+	}
+}
 
-// ValidSlug reports whether s can name a function.
+// slugPattern is the hosted platform's rule, with \z so that no trailing
+// newline passes.
+var slugPattern = regexp.MustCompile(`\A[A-Za-z][A-Za-z0-9_-]*\z`)
+
+// ValidSlug reports whether s can name a function. A valid slug can still be
+// reserved; see Reserved.
 func ValidSlug(s string) bool { return slugPattern.MatchString(s) }
+
+// Reserved reports whether the first path segment s belongs to the gateway's
+// own endpoints, so that no function can have it as its slug.
+func Reserved(s string) bool { return s == "health" || s == "_internal" }

@@ -1,0 +1,157 @@
+// Package config turns flags, environment variables and config.toml into one
+// typed, validated configuration that remembers where every value came from.
+package config
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/selvedge-dev/selvedge/internal/function"
+)
+
+// A Command is what is being run; defaults differ between commands.
+type Command string
+
+// The commands that have settings.
+const (
+	// Dev is the local server: localhost only, stack traces for callers.
+	Dev Command = "dev"
+	// Serve is the production server.
+	Serve Command = "serve"
+	// Build prepares bundles and runs nothing.
+	Build Command = "build"
+)
+
+// A Config is the validated configuration of one run. Nothing changes it after
+// Resolve, so that it can be shared without a lock.
+type Config struct {
+	// Command is what the configuration is for.
+	Command Command
+
+	// Functions is the absolute path of the functions folder.
+	Functions string
+	// ProjectFile is the absolute path of config.toml, "" for none.
+	ProjectFile string
+	// EnvFile is the absolute path of the file that replaces the functions
+	// folder's .env, "" for that one.
+	EnvFile string
+	// DataDir is the absolute path of the folder for bundles, caches, the Deno
+	// binary and sockets. It need not exist yet.
+	DataDir string
+	// Deno is the Deno binary to run: an absolute path, or a bare name to look
+	// up in PATH; "" for the pinned one.
+	Deno string
+
+	// Listen is the address of the gateway, host:port; port 0 takes a free one.
+	Listen string
+	// CORSOrigins are the origins for which the gateway answers preflights
+	// itself, ["*"] for all, empty to leave CORS to the functions.
+	CORSOrigins []string
+	// DrainTimeout bounds the wait for running requests when stopping.
+	DrainTimeout time.Duration
+
+	// Prestart is how many Deno processes wait for a function.
+	Prestart int
+	// MaxWorkers, MaxConcurrency, WorkerIdle and BootTimeout are the limits of
+	// that name in function.Limits; [functions.<slug>] can say otherwise.
+	MaxWorkers, MaxConcurrency int
+	WorkerIdle, BootTimeout    time.Duration
+
+	// LogFormat is "auto", "pretty" or "json"; auto is pretty on a terminal.
+	LogFormat string
+	// LogLevel is the least level that is logged.
+	LogLevel slog.Level
+	// Inspect is the slug of the function to debug, "" for none; Dev only.
+	Inspect string
+	// InspectAddr is where the debugger connects, host:port; Dev only.
+	InspectAddr string
+
+	// Environment is "production", "development" or another name.
+	Environment string
+	// RequireAuth is false to call every function without a token.
+	RequireAuth bool
+	// Region names the place for the x-sb-edge-region header and SB_REGION.
+	Region string
+	// JWTSecret signs HS256 tokens. It is the gateway's alone.
+	JWTSecret Secret
+	// AnonKey and ServiceRoleKey are the legacy API keys, themselves JWTs.
+	AnonKey, ServiceRoleKey Secret
+	// PublishableKeys and SecretKeys are the new API keys by name, as
+	// SUPABASE_PUBLISHABLE_KEYS and SUPABASE_SECRET_KEYS hold them. No key is
+	// empty.
+	PublishableKeys, SecretKeys map[string]Secret
+	// JWKS is the JSON Web Key Set given inline, "" to fetch it from URL.
+	JWKS Secret
+	// URL is the Supabase project's, without a slash at its end; "" for none.
+	URL string
+	// DBURL is the database's connection string, "" for none.
+	DBURL Secret
+
+	cwd      string
+	environ  environ
+	resolved map[string]Setting
+	warnings []string
+}
+
+// Development reports whether callers may see a function's stack traces.
+func (c *Config) Development() bool { return c.Environment == "development" }
+
+// Warnings returns what looks wrong but stops nothing, each a full sentence.
+func (c *Config) Warnings() []string { return append([]string(nil), c.warnings...) }
+
+// LoadProject reads the config.toml in force, or returns an empty Project when
+// there is none.
+func (c *Config) LoadProject() (*Project, error) {
+	if c.ProjectFile == "" {
+		return &Project{Dir: parent(c.Functions), EdgeRuntimeEnabled: true}, nil
+	}
+	return loadProject(c.ProjectFile, relative(c.cwd, c.ProjectFile), c.environ.lookup)
+}
+
+// DiscoverOptions returns what function.Discover needs. For limits the order
+// is: default, [edge_runtime], a flag or variable that was given,
+// [functions.<slug>].
+func (c *Config) DiscoverOptions(p *Project) function.Options {
+	edge := p.EdgeRuntime
+	var given function.Limits
+	if c.given("max-workers") {
+		given.MaxWorkers = c.MaxWorkers
+	}
+	if c.given("max-concurrency") {
+		given.MaxConcurrency = c.MaxConcurrency
+	}
+	if c.given("worker-idle") {
+		given.WorkerIdle = c.WorkerIdle
+	}
+	if c.given("boot-timeout") {
+		given.Boot = c.BootTimeout
+	}
+	edge.Limits = edge.Limits.Overlay(given)
+	return function.Options{
+		Root:        c.Functions,
+		Base:        p.Dir,
+		Overrides:   p.Functions,
+		EdgeRuntime: edge,
+		EnvFile:     c.EnvFile,
+	}
+}
+
+// Discover loads config.toml and finds the functions: what a server does at
+// its start and after each change on disk.
+func (c *Config) Discover() (*function.Set, *Project, error) {
+	project, err := c.LoadProject()
+	if err != nil {
+		return nil, nil, err
+	}
+	set, err := function.Discover(c.DiscoverOptions(project))
+	if err != nil {
+		return nil, nil, err
+	}
+	return set, project, nil
+}
+
+// given reports whether the user set the setting.
+func (c *Config) given(name string) bool {
+	s := c.resolved[name]
+	return s.Source != "" && s.Source != SourceDefault
+}

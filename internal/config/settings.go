@@ -1,0 +1,191 @@
+package config
+
+import (
+	"cmp"
+	"runtime"
+	"slices"
+	"strconv"
+
+	"github.com/selvedge-dev/selvedge/internal/function"
+)
+
+// A setting is one row of the table that drives flags, variables, defaults,
+// help, validation and `selvedge config`.
+type setting struct {
+	// flag is the flag's name, "" where a flag would put a secret into the
+	// process list.
+	flag string
+	// env are the variables, the first that is set and not empty wins.
+	env []string
+	// commands have the setting; nil is all.
+	commands []Command
+	// fallback is the default for a command, nil for "".
+	fallback func(Command) string
+	// bare is the value of the flag given without one, "" where it needs one.
+	bare string
+	// help is for `--help`; the word in backquotes names the value.
+	help string
+	// accepts completes "use …" in an error.
+	accepts string
+	secret  bool
+	// set validates a value that is not empty and puts it into the Config.
+	set func(c *Config, value string) error
+}
+
+// name is what the setting is called in messages and `selvedge config`.
+func (s *setting) name() string { return cmp.Or(s.flag, s.env0()) }
+
+func (s *setting) env0() string {
+	if len(s.env) == 0 {
+		return ""
+	}
+	return s.env[0]
+}
+
+func (s *setting) has(command Command) bool {
+	return s.commands == nil || slices.Contains(s.commands, command)
+}
+
+func (s *setting) defaultFor(command Command) string {
+	if s.fallback == nil {
+		return ""
+	}
+	return s.fallback(command)
+}
+
+func always(value string) func(Command) string { return func(Command) string { return value } }
+
+// either returns one default for Dev and another for the rest.
+func either(dev, rest string) func(Command) string {
+	return func(c Command) string {
+		if c == Dev {
+			return dev
+		}
+		return rest
+	}
+}
+
+var servers = []Command{Dev, Serve}
+
+// settings is the table, in the order of `selvedge config`.
+func settings() []setting {
+	limits := function.Defaults()
+	return []setting{
+		{flag: "functions", env: []string{"SELVEDGE_FUNCTIONS"},
+			help:    "the functions folder, `DIR` (default: the first of ./functions, ./supabase/functions)",
+			accepts: "a folder that holds one folder a function",
+			set:     func(c *Config, v string) error { return c.setPath(&c.Functions, v) }},
+		{flag: "config", env: []string{"SELVEDGE_CONFIG"},
+			help:    "the project's config.toml, `FILE` (default: the one beside or above the functions folder)",
+			accepts: "the path of a config.toml",
+			set:     func(c *Config, v string) error { return c.setFile(&c.ProjectFile, v) }},
+		{flag: "env-file", env: []string{"SELVEDGE_ENV_FILE"},
+			help:    "variables for the functions, `FILE` (default: .env in the functions folder)",
+			accepts: "a file of NAME=value lines",
+			set:     func(c *Config, v string) error { return c.setFile(&c.EnvFile, v) }},
+		{flag: "data-dir", env: []string{"SELVEDGE_DATA_DIR"},
+			help:    "bundles, caches and the Deno binary, `DIR` (default: selvedge in the user's cache folder)",
+			accepts: "a folder that can be written to",
+			set:     func(c *Config, v string) error { return c.setPath(&c.DataDir, v) }},
+		{flag: "deno", env: []string{"SELVEDGE_DENO"},
+			help:    "the Deno binary to run, `FILE` (default: the pinned version, fetched once)",
+			accepts: "the path of a Deno binary, or its name in PATH",
+			set:     func(c *Config, v string) error { return c.setDeno(v) }},
+
+		{flag: "listen", env: []string{"SELVEDGE_LISTEN", "PORT"}, commands: servers, fallback: either("localhost:9000", ":9000"),
+			help:    "the address to listen on, `ADDR`",
+			accepts: "host:port, :port or a port from 0 to 65535",
+			set:     func(c *Config, v string) error { return setAddr(&c.Listen, v) }},
+		{flag: "cors", env: []string{"CORS_ORIGINS"}, commands: servers, bare: "*",
+			help:    "answer CORS preflights for these `ORIGINS`, separated by commas, or for all",
+			accepts: "origins such as https://app.example.com, separated by commas, or *",
+			set:     func(c *Config, v string) error { return setOrigins(&c.CORSOrigins, v) }},
+		{flag: "drain-timeout", env: []string{"SELVEDGE_DRAIN_TIMEOUT"}, commands: servers, fallback: either("2s", "30s"),
+			help:    "how long running requests may take when stopping, `DURATION`",
+			accepts: "a duration such as 30s, or 0",
+			set:     func(c *Config, v string) error { return setDuration(&c.DrainTimeout, v, 0) }},
+
+		{flag: "prestart", env: []string{"SELVEDGE_PRESTART"}, commands: servers, fallback: always("auto"),
+			help:    "how many Deno processes wait for a function, `N`; auto is one a CPU, at least 2",
+			accepts: "auto or a number from 0 to 1024",
+			set: func(c *Config, v string) error {
+				if v == "auto" {
+					c.Prestart = max(2, runtime.NumCPU())
+					return nil
+				}
+				return setInt(&c.Prestart, v, 0, 1024)
+			}},
+		{flag: "max-workers", env: []string{"SELVEDGE_MAX_WORKERS"}, commands: servers, fallback: always(strconv.Itoa(limits.MaxWorkers)),
+			help:    "the most workers a function may have on this machine, `N`",
+			accepts: "a number from 1 to 10000",
+			set:     func(c *Config, v string) error { return setInt(&c.MaxWorkers, v, 1, 10000) }},
+		{flag: "max-concurrency", env: []string{"SELVEDGE_MAX_CONCURRENCY"}, commands: servers, fallback: always(strconv.Itoa(limits.MaxConcurrency)),
+			help:    "the most requests a worker serves at once, `N`",
+			accepts: "a number from 1 to 1000000",
+			set:     func(c *Config, v string) error { return setInt(&c.MaxConcurrency, v, 1, 1000000) }},
+		{flag: "worker-idle", env: []string{"SELVEDGE_WORKER_IDLE"}, commands: servers, fallback: always(shortDuration(limits.WorkerIdle)),
+			help:    "how long a worker without requests is kept, `DURATION`",
+			accepts: "a duration such as 60s, at least 1ms",
+			set:     func(c *Config, v string) error { return setDuration(&c.WorkerIdle, v, minDuration) }},
+		{flag: "boot-timeout", env: []string{"SELVEDGE_BOOT_TIMEOUT"}, commands: servers, fallback: always(shortDuration(limits.Boot)),
+			help:    "how long a function may take to start, `DURATION`",
+			accepts: "a duration such as 10s, at least 1ms",
+			set:     func(c *Config, v string) error { return setDuration(&c.BootTimeout, v, minDuration) }},
+
+		{flag: "log-format", env: []string{"SELVEDGE_LOG_FORMAT"}, fallback: always("auto"),
+			help:    "how logs are written, `FORMAT`: auto, pretty or json; auto is pretty on a terminal",
+			accepts: "auto, pretty or json",
+			set:     func(c *Config, v string) error { return setOneOf(&c.LogFormat, v, "auto", "pretty", "json") }},
+		{flag: "log-level", env: []string{"SELVEDGE_LOG_LEVEL"}, fallback: always("info"),
+			help:    "the least `LEVEL` that is logged: debug, info, warn or error",
+			accepts: "debug, info, warn or error",
+			set:     func(c *Config, v string) error { return setLevel(&c.LogLevel, v) }},
+		{flag: "inspect", env: []string{"SELVEDGE_INSPECT"}, commands: []Command{Dev},
+			help:    "debug the function `SLUG`: it waits for a debugger",
+			accepts: "the name of a function",
+			set:     func(c *Config, v string) error { return setSlug(&c.Inspect, v) }},
+		{flag: "inspect-addr", env: []string{"SELVEDGE_INSPECT_ADDR"}, commands: []Command{Dev}, fallback: always("127.0.0.1:9229"),
+			help:    "where the debugger connects, `ADDR`",
+			accepts: "host:port, :port or a port from 0 to 65535",
+			set:     func(c *Config, v string) error { return setAddr(&c.InspectAddr, v) }},
+
+		{flag: "environment", env: []string{"ENVIRONMENT"}, commands: servers, fallback: either("development", "production"),
+			help:    "the `NAME` of the environment; development shows callers a function's stack traces",
+			accepts: "development, production, or another name of small letters, digits and -",
+			set:     func(c *Config, v string) error { return setName(&c.Environment, v) }},
+		{flag: "require-auth", env: []string{"REQUIRE_AUTH", "VERIFY_JWT"}, commands: servers, fallback: always("true"), bare: "true",
+			help:    "check callers' tokens where a function asks for it, `BOOL`; false checks none",
+			accepts: "true or false",
+			set:     func(c *Config, v string) error { return setBool(&c.RequireAuth, v) }},
+		{flag: "supabase-url", env: []string{"SUPABASE_URL"}, commands: servers,
+			help:    "the Supabase project's `URL`, for the functions and for its signing keys",
+			accepts: "a URL such as https://project.supabase.co",
+			set:     func(c *Config, v string) error { return setURL(&c.URL, v) }},
+		{flag: "region", env: []string{"SB_REGION"}, commands: servers, fallback: always("local"),
+			help:    "the `NAME` of this server's region, for responses and functions",
+			accepts: "a name of small letters, digits and -",
+			set:     func(c *Config, v string) error { return setName(&c.Region, v) }},
+
+		{env: []string{"JWT_SECRET"}, commands: servers, secret: true,
+			accepts: "the project's JWT secret",
+			set:     func(c *Config, v string) error { c.JWTSecret = Secret(v); return nil }},
+		{env: []string{"ANON_KEY", "SUPABASE_ANON_KEY"}, commands: servers, secret: true,
+			accepts: "the project's anon key",
+			set:     func(c *Config, v string) error { c.AnonKey = Secret(v); return nil }},
+		{env: []string{"SERVICE_ROLE_KEY", "SUPABASE_SERVICE_ROLE_KEY"}, commands: servers, secret: true,
+			accepts: "the project's service role key",
+			set:     func(c *Config, v string) error { c.ServiceRoleKey = Secret(v); return nil }},
+		{env: []string{"SUPABASE_PUBLISHABLE_KEYS"}, commands: servers, secret: true,
+			accepts: `JSON such as {"default":"sb_publishable_…"}, or one such key`,
+			set:     func(c *Config, v string) error { return setKeys(&c.PublishableKeys, v, "sb_publishable_") }},
+		{env: []string{"SUPABASE_SECRET_KEYS"}, commands: servers, secret: true,
+			accepts: `JSON such as {"default":"sb_secret_…"}, or one such key`,
+			set:     func(c *Config, v string) error { return setKeys(&c.SecretKeys, v, "sb_secret_") }},
+		{env: []string{"SUPABASE_JWKS"}, commands: servers, secret: true,
+			accepts: `a JSON Web Key Set, {"keys":[…]}`,
+			set:     func(c *Config, v string) error { return setJWKS(&c.JWKS, v) }},
+		{env: []string{"SUPABASE_DB_URL"}, commands: servers, secret: true,
+			accepts: "a URL such as postgresql://user:password@host:5432/postgres",
+			set:     func(c *Config, v string) error { c.DBURL = Secret(v); return nil }},
+	}
+}

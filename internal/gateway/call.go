@@ -1,0 +1,114 @@
+package gateway
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/selvedge-dev/selvedge/internal/upstream"
+)
+
+// A Call is one request on its way through the chain. It is reused: nothing
+// may keep it after the request.
+type Call struct {
+	// RequestID is the sb-request-id.
+	RequestID string
+	// Route is where the request leads.
+	Route Route
+	// Start is when the request's head had been read.
+	Start time.Time
+
+	// What was answered, for the Record. A middleware that answers in the
+	// function's place sets Status.
+	Status      int
+	Bytes       int64
+	ExecutionID string
+	Err         error
+
+	// abort means that the client's connection must be cut: there is no
+	// answer, or only a part of one.
+	abort bool
+	// ended means that the chain returned instead of panicking.
+	ended bool
+	// values are the platform's header values. They are the request's own,
+	// because net/http reads them after the Call has been given back.
+	values *[4]string
+	set    [4]upstream.Field
+	onHead func(status int, h http.Header)
+}
+
+var calls = sync.Pool{New: func() any {
+	c := new(Call)
+	c.onHead = c.editHead
+	return c
+}}
+
+func (c *Call) recycle() {
+	*c = Call{onHead: c.onHead}
+	calls.Put(c)
+}
+
+// The places of the platform's values.
+const (
+	valueRequestID = iota
+	valueServedBy
+	valueRegion
+	valueExecutionID
+)
+
+// identify gives the call its id.
+func (c *Call) identify(region string) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		// Without randomness the time alone still tells requests apart in a
+		// log; crypto/rand itself does not return errors.
+		id = uuid.UUID{}
+	}
+	c.RequestID = id.String()
+	c.values = &[4]string{c.RequestID, "selvedge", region, ""}
+}
+
+// stamp puts the platform's headers into an answer, whatever it had there.
+func (c *Call) stamp(h http.Header) {
+	v := c.values
+	h["Sb-Request-Id"] = v[valueRequestID : valueRequestID+1 : valueRequestID+1]
+	h["X-Served-By"] = v[valueServedBy : valueServedBy+1 : valueServedBy+1]
+	h["X-Sb-Edge-Region"] = v[valueRegion : valueRegion+1 : valueRegion+1]
+	if v[valueExecutionID] != "" {
+		h["X-Deno-Execution-Id"] = v[valueExecutionID : valueExecutionID+1 : valueExecutionID+1]
+	}
+}
+
+// executedBy notes the worker, in the answer's headers as well.
+func (c *Call) executedBy(id string, h http.Header) {
+	c.ExecutionID = id
+	if c.values[valueExecutionID] != "" {
+		// A second worker: net/http may hold the first one's slice.
+		c.values = &[4]string{c.values[0], c.values[1], c.values[2], ""}
+	}
+	c.values[valueExecutionID] = id
+	h["X-Deno-Execution-Id"] = c.values[valueExecutionID:]
+}
+
+// functionError marks a 5xx as the function's own.
+var functionError = []string{"EDGE_FUNCTION_ERROR"}
+
+// editHead makes the function's answer the platform's: see the contract's
+// "Platform errors". A function cannot claim to be a relay error.
+func (c *Call) editHead(status int, h http.Header) {
+	c.stamp(h)
+	delete(h, "X-Relay-Error")
+	if status >= http.StatusInternalServerError {
+		h["Sb-Error-Code"] = functionError
+	}
+}
+
+// fail notes a platform error.
+func (c *Call) fail(status int, err error) {
+	c.Status = status
+	if err != nil {
+		c.Err = err
+	}
+}

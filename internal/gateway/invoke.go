@@ -1,0 +1,64 @@
+package gateway
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/selvedge-dev/selvedge/internal/upstream"
+)
+
+// strip lists what never reaches a function: sb-api-key is how the platform's
+// own gateway speaks to its functions, so one from outside is a forgery.
+var strip = []string{"Sb-Api-Key"}
+
+// invoke has a worker answer. A request that died with its worker before the
+// function can have run is tried on another one, once.
+func (s *Server) invoke(w http.ResponseWriter, r *http.Request, c *Call) {
+	for retried := false; ; retried = true {
+		lease, err := s.opts.Invoker.Acquire(r.Context(), c.Route.Slug)
+		if err != nil {
+			s.refuseAcquire(w, r, c, err)
+			return
+		}
+		idle := lease.RequestIdle()
+		err = s.forward(w, r, c, lease)
+		if err == nil {
+			return
+		}
+		var failure *upstream.Error
+		if !retried && errors.As(err, &failure) && failure.Retryable() {
+			s.metrics.retried.Add(1)
+			continue
+		}
+		s.refuseForward(w, c, err, idle)
+		return
+	}
+}
+
+// forward carries the request to the lease's worker and gives the lease back.
+func (s *Server) forward(w http.ResponseWriter, r *http.Request, c *Call, lease Lease) error {
+	defer lease.Release()
+	c.executedBy(lease.ExecutionID(), w.Header())
+	seen := outside(r)
+	c.set = [4]upstream.Field{
+		{Name: "Sb-Request-Id", Value: c.RequestID},
+		{Name: "X-Forwarded-For", Value: seen.chain},
+		{Name: "X-Forwarded-Proto", Value: seen.scheme},
+		{Name: "X-Forwarded-Host", Value: seen.host},
+	}
+	res, err := lease.Upstream().Forward(w, r, upstream.Options{
+		Path:      c.Route.Target,
+		Absolute:  lease.Absolute(),
+		Scheme:    seen.scheme,
+		Host:      seen.host,
+		Set:       c.set[:],
+		Strip:     strip,
+		FirstByte: lease.RequestIdle(),
+		OnHead:    c.onHead,
+	})
+	c.Status, c.Bytes = res.Status, res.Bytes
+	if res.Status == http.StatusSwitchingProtocols {
+		s.metrics.upgraded.Add(1)
+	}
+	return err
+}

@@ -1,0 +1,101 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/selvedge-dev/selvedge/internal/upstream"
+)
+
+// An Invoker finds workers for requests. Its methods may be called at the same
+// time.
+type Invoker interface {
+	// Exists reports whether a function has the slug. It is asked on every
+	// request and must not wait for anything.
+	Exists(slug string) bool
+	// Acquire waits until a worker of the function can take a request. Its
+	// error is function.ErrNotFound, a *function.BootError,
+	// function.ErrOverloaded, function.ErrClosed or the context's.
+	Acquire(ctx context.Context, slug string) (Lease, error)
+}
+
+// A Lease is the right to send one request to one worker.
+type Lease interface {
+	// Upstream is the client to the worker.
+	Upstream() *upstream.Client
+	// Absolute says whether the worker wants the target in absolute form, see
+	// upstream.Options.Absolute.
+	Absolute() bool
+	// RequestIdle bounds the wait for the first byte of the answer; 0 means
+	// that nothing does.
+	RequestIdle() time.Duration
+	// ExecutionID is the worker's, a UUID.
+	ExecutionID() string
+	// Release gives the worker back. It is called exactly once.
+	Release()
+}
+
+// Options configure a Server. They are not changed after New.
+type Options struct {
+	// Invoker finds workers. It is required.
+	Invoker Invoker
+	// Region is the value of x-sb-edge-region, "" for "local".
+	Region string
+	// Development shows clients why a function did not start. Never set it
+	// where strangers can reach the server: the text names source files.
+	Development bool
+	// TrustedProxies is the number of proxies in front of the server that
+	// append to X-Forwarded-For, such as 1 behind an ALB. It decides which
+	// address a Record calls the client's.
+	TrustedProxies int
+	// OnRequest, if not nil, is told of every request after it has ended, from
+	// the request's goroutine.
+	OnRequest func(Record)
+	// Metrics, if not nil, adds counters to /_internal/metric.
+	Metrics func() map[string]int64
+	// Log takes what has no request to belong to, nil for nowhere.
+	Log *slog.Logger
+
+	// The named places in the chain, outermost first; nil ones are left out.
+	// They see only requests for functions that exist.
+	CORS         Middleware
+	Authenticate Middleware
+	Limits       Middleware // of the request: size, rate
+	Admission    Middleware // of the machine: memory, open requests
+}
+
+// A Handler answers one request. It must note in the Call what it answered.
+type Handler func(w http.ResponseWriter, r *http.Request, c *Call)
+
+// A Middleware wraps a Handler.
+type Middleware func(next Handler) Handler
+
+// A Record says how a request ended.
+type Record struct {
+	Time time.Time // when it began
+	// RequestID is the sb-request-id, a UUIDv7.
+	RequestID string
+	// Slug is the function's, "" when the request was for none.
+	Slug   string
+	Method string
+	// Path is the target as received, without the query, which may hold
+	// secrets.
+	Path string
+	// Status is what was answered; StatusClientGone when the client left, or
+	// the server was stopped, before an answer.
+	Status   int
+	Duration time.Duration
+	// Bytes counts the body of the answer.
+	Bytes       int64
+	ExecutionID string
+	ClientIP    string
+	// Err is why the platform answered in the function's place, or why the
+	// answer was cut; nil for neither.
+	Err error
+}
+
+// StatusClientGone is recorded for a request that nobody waits for any more.
+// It is nginx's number for it and is never sent.
+const StatusClientGone = 499

@@ -40,7 +40,7 @@ func (d *dotenvFiles) readAll() {
 			}
 			shown := filepath.Join(d.shown, name)
 			if i > 0 {
-				shown = filepath.Join(filepath.Dir(d.shown), name)
+				shown = filepath.Join(d.shown, "..", name)
 			}
 			values, err := function.ReadDotenv(file, shown)
 			if err != nil {

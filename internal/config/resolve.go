@@ -59,6 +59,10 @@ func Register(fs *pflag.FlagSet, command Command) {
 // It reports every bad value at once, each a *ValueError, and a functions
 // folder that is not there as a *FolderError.
 func Resolve(fs *pflag.FlagSet, environ []string, cwd string, command Command) (*Config, error) {
+	cwd, err := filepath.Abs(cwd)
+	if err != nil {
+		return nil, fmt.Errorf("find the current folder: %w", err)
+	}
 	c := &Config{
 		Command:  command,
 		cwd:      cwd,

@@ -1,0 +1,418 @@
+// The trusted side of a worker. It runs before any code of a function, tells
+// the supervisor it is up, waits to be told which function to be, and then
+// serves that function's requests on a unix socket.
+//
+// Everything it needs after user code has run is captured first, in locals:
+// a function may replace any global, and must not thereby reach the control
+// channel or change what is said over it.
+//
+// Control channel: one unix socket connection, lines in both directions.
+//   to the worker:   JSON, {"c":"load",...} once, then {"c":"unload","reason"}
+//   to the supervisor: "up", "ready <mode> <ms>", "failed <json>",
+//                      "wait <pending waitUntil promises>", "unloaded"
+// Console output goes to stderr in frames that carry a secret of this worker,
+// written synchronously so that it survives a crash or an endless loop:
+//   0x1e <secret> <level> <request id or -> <length> "\n" <text> "\n"
+{
+  const [dir] = Deno.args;
+  const controlPath = dir + "/c.sock";
+  const servePath = dir + "/w.sock"; // all that is served through Deno
+  const nodePath = dir + "/n.sock"; // node:http
+
+  const D = Deno;
+  const { serve, listen, stderr, env, lstatSync, inspect } = Deno;
+  const internals = Deno[Deno.internal];
+  const { AsyncVariable, setAsyncContext } = internals.core;
+  const writeSync = stderr.writeSync.bind(stderr);
+  const encoder = new TextEncoder();
+  const encode = encoder.encode.bind(encoder);
+  const decoder = new TextDecoder();
+  const decode = decoder.decode.bind(decoder);
+  const { stringify, parse } = JSON;
+  const now = performance.now.bind(performance);
+  const later = setTimeout.bind(globalThis);
+  const { Response: R, Event: Ev, Promise: P, Error: E, Headers: H } = globalThis;
+  const isPrototypeOf = Function.prototype.call.bind(Object.prototype.isPrototypeOf);
+  const then = Function.prototype.call.bind(P.prototype.then);
+  const headerGet = Function.prototype.call.bind(H.prototype.get);
+  const headersOf = Function.prototype.call.bind(
+    Object.getOwnPropertyDescriptor(Request.prototype, "headers").get,
+  );
+  const responsePrototype = R.prototype;
+  const dispatchEvent = globalThis.dispatchEvent.bind(globalThis);
+  const { defineProperty, keys } = Object;
+  const exit = Deno.exit;
+
+  const control = await Deno.connect({ transport: "unix", path: controlPath });
+  const controlWrite = control.write.bind(control);
+  const controlRead = control.read.bind(control);
+
+  // Control writes are chained: a partial write must not interleave with the
+  // next line.
+  let sending = P.resolve();
+  function send(line) {
+    const bytes = encode(line + "\n");
+    sending = then(sending, async () => {
+      for (let at = 0; at < bytes.length;) at += await controlWrite(bytes.subarray(at));
+    });
+    return sending;
+  }
+
+  // --- the function's handler, and what surrounds a call to it
+
+  let handler; // (request, info) => Response | Promise<Response>
+  let onError; // the function's own, from Deno.serve's options
+  const current = new AsyncVariable(); // the call that code runs for
+
+  class Call {
+    #request;
+    #id;
+    constructor(request) {
+      this.#request = request;
+    }
+    // The id is read only when something is logged: most calls log nothing.
+    get id() {
+      if (this.#id === undefined) {
+        try {
+          this.#id = headerGet(headersOf(this.#request), "sb-request-id") ?? "-";
+        } catch {
+          this.#id = "-"; // the request is over and its headers are gone
+        }
+      }
+      return this.#id;
+    }
+  }
+
+  class Info {
+    #request;
+    #native;
+    constructor(request, native) {
+      this.#request = request;
+      this.#native = native;
+    }
+    get remoteAddr() {
+      const forwarded = headerGet(headersOf(this.#request), "x-forwarded-for") ?? "";
+      return { transport: "tcp", hostname: forwarded.split(",")[0].trim() || "127.0.0.1", port: 0 };
+    }
+    get completed() {
+      return this.#native.completed;
+    }
+  }
+
+  function failed(error) {
+    if (onError) {
+      try {
+        const answer = onError(error);
+        return isThenable(answer) ? then(answer, checked, lastResort) : checked(answer);
+      } catch (e) {
+        return lastResort(e);
+      }
+    }
+    return lastResort(error);
+  }
+
+  function lastResort(error) {
+    emit(3, inspectError(error));
+    return new R("Internal Server Error", { status: 500, headers: { "content-type": "text/plain;charset=UTF-8" } });
+  }
+
+  function checked(answer) {
+    if (isPrototypeOf(responsePrototype, answer)) return answer;
+    emit(3, "The function's handler did not return a Response but " + (answer === null ? "null" : typeof answer));
+    return new R("Bad Gateway", { status: 502, headers: { "content-type": "text/plain;charset=UTF-8" } });
+  }
+
+  const isThenable = (x) => x !== null && typeof x === "object" && typeof x.then === "function";
+
+  function dispatch(request, native) {
+    if (handler === undefined) return new R(null, { status: 204 });
+    const before = current.enter(new Call(request));
+    try {
+      const answer = handler(request, new Info(request, native));
+      // await, not then: a foreign thenable must not see our callbacks twice.
+      return isThenable(answer) ? settle(answer) : checked(answer);
+    } catch (error) {
+      return failed(error);
+    } finally {
+      setAsyncContext(before);
+    }
+  }
+
+  async function settle(answer) {
+    try {
+      return checked(await answer);
+    } catch (error) {
+      return failed(error);
+    }
+  }
+
+  serve({ path: servePath, onListen() {}, onError: lastResort }, dispatch);
+
+  // --- how a function says that it serves
+
+  let mode; // "serve" or "node" once known
+  let served;
+  const serving = new P((resolve) => served = resolve);
+  function register(how) {
+    if (mode !== undefined) return false;
+    mode = how;
+    served();
+    return true;
+  }
+
+  // The object Deno.serve returns. The gateway decides when serving ends, so
+  // shutdown only settles `finished`.
+  function fakeServer(addr) {
+    let finish;
+    const finished = new P((resolve) => finish = resolve);
+    const server = {
+      addr,
+      finished,
+      ref() {},
+      unref() {},
+      shutdown() {
+        finish();
+        return finished;
+      },
+      [Symbol.asyncDispose]() {
+        return this.shutdown();
+      },
+    };
+    return server;
+  }
+
+  D.serve = function (first, second) {
+    const options = typeof first === "function" ? {} : first ?? {};
+    const chosen = typeof first === "function" ? first : second ?? options.handler;
+    if (typeof chosen !== "function") {
+      throw new TypeError("Deno.serve needs a handler function");
+    }
+    const addr = { transport: "tcp", hostname: options.hostname ?? "0.0.0.0", port: options.port ?? 8000 };
+    if (register("serve")) {
+      handler = chosen;
+      onError = options.onError;
+      if (typeof options.onListen === "function") options.onListen(addr);
+    } else {
+      emit(2, "Deno.serve was called more than once; only the first server receives requests");
+    }
+    return fakeServer(addr);
+  };
+
+  // std's serve() listens, accepts connections and reads requests off each by
+  // Deno.serveHttp. It gets one connection that never ends and carries every
+  // request, so that such functions behave as those of Deno.serve do.
+  D.listen = function (options = {}) {
+    if (options.transport === "unix") return listen(options);
+    if (mode !== undefined) {
+      throw new D.errors.AddrInUse("the function already serves; a function has one server");
+    }
+    const addr = { transport: "tcp", hostname: options.hostname ?? "0.0.0.0", port: options.port ?? 8000 };
+    const never = new P(() => {});
+    let accepted = false;
+    const listener = {
+      addr,
+      accept() {
+        if (accepted) return never;
+        accepted = true;
+        return P.resolve(connection);
+      },
+      close() {},
+      ref() {},
+      unref() {},
+      async *[Symbol.asyncIterator]() {
+        for (;;) yield await this.accept();
+      },
+      [Symbol.dispose]() {},
+    };
+    const connection = {
+      localAddr: addr,
+      remoteAddr: { transport: "tcp", hostname: "127.0.0.1", port: 0 },
+      close() {},
+      [Symbol.dispose]() {},
+      get readable() {
+        throw new D.errors.NotSupported("a function receives HTTP requests, not raw connections; use Deno.serve");
+      },
+      read() {
+        throw new D.errors.NotSupported("a function receives HTTP requests, not raw connections; use Deno.serve");
+      },
+    };
+    fakeConnections.add(connection);
+    return listener;
+  };
+
+  const fakeConnections = new WeakSet();
+  const isFake = fakeConnections.has.bind(fakeConnections);
+  const realServeHttp = D.serveHttp;
+
+  D.serveHttp = function (conn) {
+    if (!isFake(conn)) return realServeHttp.call(D, conn);
+    const queue = [];
+    let wake;
+    register("serve");
+    handler = (request) =>
+      new P((resolve, reject) => {
+        const respondWith = async (answer) => {
+          try {
+            resolve(await answer);
+          } catch (error) {
+            reject(error);
+          }
+        };
+        queue.push({ request, respondWith });
+        wake?.();
+      });
+    return {
+      rid: -1,
+      async nextRequest() {
+        while (queue.length === 0) await new P((resolve) => wake = resolve);
+        return queue.shift();
+      },
+      close() {},
+      [Symbol.dispose]() {},
+      async *[Symbol.asyncIterator]() {
+        for (;;) yield await this.nextRequest();
+      },
+    };
+  };
+
+  // node:http binds nodePath by itself (DENO_SERVE_ADDRESS, set at load). It
+  // cannot be hooked without loading it, which costs 10 ms, so it is looked for.
+  function pollNode() {
+    if (mode !== undefined) return;
+    try {
+      lstatSync(nodePath);
+      register("node");
+    } catch {
+      later(pollNode, 2);
+    }
+  }
+
+  // --- EdgeRuntime
+
+  let pending = 0;
+  function waitUntil(promise) {
+    const call = current.get();
+    if (call !== undefined) call.id; // keep the id: the request may be gone when the task logs
+    pending++;
+    if (pending === 1) send("wait 1");
+    const done = () => {
+      pending--;
+      if (pending === 0) send("wait 0");
+    };
+    then(P.resolve(promise), done, (error) => {
+      emit(3, "A promise given to EdgeRuntime.waitUntil was rejected: " + inspectError(error));
+      done();
+    });
+    return promise;
+  }
+  defineProperty(globalThis, "EdgeRuntime", {
+    value: Object.freeze({ waitUntil }),
+    enumerable: false,
+    configurable: true,
+    writable: true,
+  });
+
+  // --- console
+
+  let secret = "";
+  function emit(level, text) {
+    const body = encode(text.endsWith("\n") ? text.slice(0, -1) : text);
+    const call = current.get();
+    const head = encode("\x1e" + secret + " " + level + " " + (call === undefined ? "-" : call.id) + " " + body.length + "\n");
+    const frame = new Uint8Array(head.length + body.length + 1);
+    frame.set(head);
+    frame.set(body, head.length);
+    frame[frame.length - 1] = 10;
+    for (let at = 0; at < frame.length;) at += writeSync(frame.subarray(at));
+  }
+
+  function inspectError(error) {
+    try {
+      return error instanceof E && typeof error.stack === "string" ? inspect(error, { colors: false }) : inspect(error);
+    } catch {
+      return "an error that cannot be shown";
+    }
+  }
+
+  const ours = new internals.Console((text, level) => emit(level, text));
+  for (const name of Reflect.ownKeys(ours)) {
+    try {
+      console[name] = ours[name];
+    } catch { /* a read-only symbol */ }
+  }
+
+  // --- the life of a worker
+
+  async function load({ specifier, env: variables, secret: s }) {
+    secret = s;
+    const began = now();
+    for (const name of keys(env.toObject())) {
+      if (name !== "TMPDIR" && name !== "HOME") env.delete(name);
+    }
+    for (const name of keys(variables)) env.set(name, variables[name]);
+    env.set("DENO_SERVE_ADDRESS", "unix:" + nodePath);
+    let stage = "load";
+    try {
+      const loading = import(specifier);
+      const settled = then(loading, (module) => {
+        if (mode === undefined && typeof module.default?.fetch === "function") {
+          const target = module.default;
+          handler = (request, info) => target.fetch(request, info);
+          register("serve");
+        }
+        if (mode === undefined) pollNode();
+      });
+      // `await Deno.serve(...).finished` at the top level never settles the
+      // import, so beginning to serve is enough; the turn of the event loop
+      // lets an error right after it surface first.
+      await P.race([then(settled, () => serving), then(serving, () => new P((r) => later(r, 0)))]);
+      await P.race([settled, P.resolve()]);
+      then(loading, undefined, (error) => {
+        emit(3, "The function's module failed after it began to serve: " + inspectError(error));
+      });
+    } catch (error) {
+      await send("failed " + stringify({ stage, message: messageOf(error), detail: inspectError(error) }));
+      return;
+    }
+    await send("ready " + mode + " " + (now() - began).toFixed(3));
+  }
+
+  function messageOf(error) {
+    try {
+      return error instanceof E ? error.name + ": " + error.message : String(error);
+    } catch {
+      return "an error that cannot be shown";
+    }
+  }
+
+  function unload(reason) {
+    const event = new Ev("beforeunload", { cancelable: true });
+    defineProperty(event, "detail", { value: { reason }, enumerable: true });
+    try {
+      dispatchEvent(event);
+    } catch (error) {
+      emit(3, "A beforeunload listener threw: " + inspectError(error));
+    }
+    // What listeners handed to waitUntil is announced before this line is.
+    send("unloaded");
+  }
+
+  async function follow() {
+    const chunk = new Uint8Array(16384);
+    let rest = "";
+    for (;;) {
+      const n = await controlRead(chunk);
+      if (n === null) exit(0); // the supervisor is gone
+      rest += decode(chunk.subarray(0, n), { stream: true });
+      for (let end; (end = rest.indexOf("\n")) >= 0;) {
+        const message = parse(rest.slice(0, end));
+        rest = rest.slice(end + 1);
+        if (message.c === "load") load(message);
+        else if (message.c === "unload") unload(message.reason);
+      }
+    }
+  }
+
+  await send("up");
+  follow();
+}

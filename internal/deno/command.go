@@ -1,0 +1,119 @@
+package deno
+
+import (
+	"path/filepath"
+	"strconv"
+)
+
+// A Runtime is what all workers of a server have in common.
+type Runtime struct {
+	// Binary is the Deno executable.
+	Binary string
+	// Bootstrap is the installed bootstrap script.
+	Bootstrap string
+	// BundleDir holds the bundles; workers may read below it.
+	BundleDir string
+	// CacheDir is the DENO_DIR of bundled workers: it holds V8's code cache.
+	CacheDir string
+}
+
+// A Profile is what must be known when a process is spawned and cannot be
+// changed afterwards. Processes are started ahead of need for the default
+// profile only. It is comparable.
+type Profile struct {
+	// MemoryMB is the V8 heap limit in MiB.
+	MemoryMB int
+	// Inspect is the address of the inspector, "" for none.
+	Inspect string
+	// Unbundled is set for functions that run from their source and the
+	// package cache.
+	Unbundled Unbundled
+}
+
+// Unbundled says where the packages of a function that cannot be bundled are.
+// The zero value means that the function is bundled.
+type Unbundled struct {
+	// CacheDir is the DENO_DIR with the packages.
+	CacheDir string
+	// Config and ImportMap are absolute paths, "" for none.
+	Config, ImportMap string
+}
+
+// deniedNet are the addresses of cloud metadata services. Deno checks the
+// address a name resolves to, so every spelling of them is covered; it takes
+// no IPv6 ranges.
+const deniedNet = "169.254.0.0/16,[fd00:ec2::254],[fd00:ec2::23]"
+
+// allowedSys are the system facts that common npm packages read while they
+// load. Host name and user are the container's, not secrets.
+const allowedSys = "hostname,osRelease,osUptime,loadavg,systemMemoryInfo,cpus,homedir,uid,gid,statfs"
+
+// Args returns the arguments of a worker whose private folder is dir.
+func (r Runtime) Args(p Profile, dir string) []string {
+	read := r.BundleDir + "," + dir
+	args := []string{
+		"run",
+		"--quiet",
+		"--no-prompt",
+		"--no-lock",
+		"--no-remote",
+		"--cached-only",
+		"--v8-flags=--max-heap-size=" + strconv.Itoa(p.MemoryMB),
+		"--allow-write=" + dir,
+		"--allow-env",
+		"--allow-net",
+		"--deny-net=" + deniedNet,
+		"--deny-import",
+		"--allow-sys=" + allowedSys,
+	}
+	if u := p.Unbundled; u.CacheDir == "" {
+		args = append(args, "--no-config", "--no-npm")
+	} else {
+		read += "," + filepath.Join(u.CacheDir, "npm")
+		args = append(args, "--node-modules-dir=none")
+		if u.Config != "" {
+			args = append(args, "--config="+u.Config)
+		} else {
+			args = append(args, "--no-config")
+		}
+		if u.ImportMap != "" {
+			args = append(args, "--import-map="+u.ImportMap)
+		}
+	}
+	if p.Inspect != "" {
+		args = append(args, "--inspect="+p.Inspect)
+	}
+	return append(args, "--allow-read="+read, r.Bootstrap, dir)
+}
+
+// Env returns the whole environment of a worker at its start. Nothing of the
+// supervisor's own is passed on but what a process needs to find its libraries,
+// time zone and certificates; the function's variables come with the load.
+func (r Runtime) Env(p Profile, dir string, lookup func(string) (string, bool)) []string {
+	cache := r.CacheDir
+	if p.Unbundled.CacheDir != "" {
+		cache = p.Unbundled.CacheDir
+	}
+	tmp := filepath.Join(dir, TempDir)
+	env := []string{
+		"DENO_DIR=" + cache,
+		"DENO_NO_UPDATE_CHECK=1",
+		"NO_COLOR=1",
+		"HOME=" + tmp,
+		"TMPDIR=" + tmp,
+	}
+	for _, name := range passedOn {
+		if v, ok := lookup(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
+}
+
+// passedOn are read by Deno itself while it starts; the bootstrap removes them
+// before a function's code runs.
+var passedOn = []string{
+	"LD_LIBRARY_PATH", "TZ", "LANG",
+	"DENO_CERT", "DENO_TLS_CA_STORE", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS",
+	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+}

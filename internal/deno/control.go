@@ -1,0 +1,102 @@
+package deno
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Load tells a started process which function to be.
+type Load struct {
+	// Specifier is the file URL of the module.
+	Specifier string `json:"specifier"`
+	// Env is the function's whole environment.
+	Env map[string]string `json:"env"`
+	// Secret marks the worker's log frames; see Frames.
+	Secret string `json:"secret"`
+}
+
+// MarshalLine returns the control line, with its newline.
+func (l Load) MarshalLine() ([]byte, error) {
+	type plain Load
+	b, err := json.Marshal(struct {
+		C string `json:"c"`
+		plain
+	}{"load", plain(l)})
+	return append(b, '\n'), err
+}
+
+// UnloadLine returns the control line that has the worker dispatch its
+// beforeunload event with reason.
+func UnloadLine(reason string) []byte {
+	b, err := json.Marshal(map[string]string{"c": "unload", "reason": reason})
+	if err != nil { // a map of strings always marshals
+		panic(err)
+	}
+	return append(b, '\n')
+}
+
+// Mode says how a function serves.
+type Mode string
+
+// The modes a worker reports.
+const (
+	// ModeServe is served by the bootstrap on ServeSocket. It takes its
+	// request URLs from absolute-form request lines.
+	ModeServe Mode = "serve"
+	// ModeNode is a node:http server on NodeSocket.
+	ModeNode Mode = "node"
+)
+
+// An Event is one control line from a worker. Exactly one field is set.
+type Event struct {
+	Up       bool
+	Ready    *Ready
+	Failed   *Failed
+	Waiting  *bool // whether promises given to waitUntil are pending
+	Unloaded bool
+}
+
+// Ready reports that the function serves.
+type Ready struct {
+	Mode Mode
+	// Evaluate is the time from the load line to serving, inside the worker.
+	Evaluate time.Duration
+}
+
+// Failed reports that the function's module did not load.
+type Failed struct {
+	Stage   string `json:"stage"`
+	Message string `json:"message"`
+	Detail  string `json:"detail"`
+}
+
+// ParseEvent parses one control line, without its newline.
+func ParseEvent(line string) (Event, error) {
+	word, rest, _ := strings.Cut(line, " ")
+	switch word {
+	case "up":
+		return Event{Up: true}, nil
+	case "unloaded":
+		return Event{Unloaded: true}, nil
+	case "wait":
+		waiting := rest != "0"
+		return Event{Waiting: &waiting}, nil
+	case "ready":
+		mode, ms, _ := strings.Cut(rest, " ")
+		f, err := strconv.ParseFloat(ms, 64)
+		if err != nil || (Mode(mode) != ModeServe && Mode(mode) != ModeNode) {
+			return Event{}, fmt.Errorf("parse control line %.80q: not a mode and milliseconds", line)
+		}
+		return Event{Ready: &Ready{Mode: Mode(mode), Evaluate: time.Duration(f * float64(time.Millisecond))}}, nil
+	case "failed":
+		var f Failed
+		if err := json.Unmarshal([]byte(rest), &f); err != nil {
+			return Event{}, fmt.Errorf("parse control line %.80q: %w", line, err)
+		}
+		return Event{Failed: &f}, nil
+	}
+	return Event{}, fmt.Errorf("parse control line %.80q: unknown event", line)
+}

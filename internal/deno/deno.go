@@ -1,0 +1,58 @@
+// Package deno knows how a Deno process is run as a worker: its command line
+// and permissions, its environment, the bootstrap script that runs inside it,
+// and the protocol spoken with that script. It starts nothing itself.
+package deno
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+//go:embed bootstrap.js
+var bootstrap []byte
+
+// Names of the files in a worker's private folder.
+const (
+	// ControlSocket is listened on by the supervisor, for one connection.
+	ControlSocket = "c.sock"
+	// ServeSocket is where the bootstrap serves HTTP/1.1.
+	ServeSocket = "w.sock"
+	// NodeSocket is where a node:http server serves HTTP/1.1.
+	NodeSocket = "n.sock"
+	// TempDir is the folder the function may write to.
+	TempDir = "tmp"
+)
+
+// InstallBootstrap writes the bootstrap script below dir and returns its path.
+// The name carries a digest of the content: workers of two versions of
+// Selvedge can share a data folder, and V8's code cache, keyed by path, hits.
+func InstallBootstrap(dir string) (string, error) {
+	sum := sha256.Sum256(bootstrap)
+	path := filepath.Join(dir, "bootstrap-"+hex.EncodeToString(sum[:6])+".js")
+	if b, err := os.ReadFile(path); err == nil && string(b) == string(bootstrap) {
+		return path, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("install bootstrap: %w; choose a writable folder with --data-dir", err)
+	}
+	tmp, err := os.CreateTemp(dir, "bootstrap-*.tmp")
+	if err != nil {
+		return "", fmt.Errorf("install bootstrap: %w; choose a writable folder with --data-dir", err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(bootstrap)
+	err = errors.Join(err, tmp.Chmod(0o444), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("install bootstrap: %w", err)
+	}
+	return path, nil
+}

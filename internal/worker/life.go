@@ -1,0 +1,195 @@
+package worker
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/selvedge-dev/selvedge/internal/deno"
+)
+
+// maxControlLine bounds a line of the control channel; the longest is a boot
+// failure with its stack.
+const maxControlLine = 1 << 20
+
+// follow reads the control channel until it ends.
+func (w *Worker) follow(conn *net.UnixConn) {
+	defer close(w.followed)
+	lines := bufio.NewScanner(conn)
+	lines.Buffer(make([]byte, 0, 512), maxControlLine)
+	for lines.Scan() {
+		ev, err := deno.ParseEvent(lines.Text())
+		if err != nil {
+			// Nobody but the bootstrap can write here, so this process is not
+			// what it should be.
+			w.kill()
+			return
+		}
+		switch {
+		case ev.Waiting != nil:
+			w.setWaiting(*ev.Waiting)
+		case ev.Unloaded:
+			w.setUnloaded()
+		default:
+			select {
+			case w.events <- ev:
+			default: // the bootstrap says three such things in its life
+				w.kill()
+				return
+			}
+		}
+	}
+}
+
+func (w *Worker) setWaiting(waiting bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waiting = waiting
+	w.checkSettled()
+}
+
+func (w *Worker) setUnloaded() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.unloaded = true
+	w.checkSettled()
+}
+
+// checkSettled is called with the lock held.
+func (w *Worker) checkSettled() {
+	if w.unloaded && !w.waiting {
+		select {
+		case <-w.settled:
+		default:
+			close(w.settled)
+		}
+	}
+}
+
+// Waiting reports whether promises given to EdgeRuntime.waitUntil are pending.
+func (w *Worker) Waiting() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.waiting
+}
+
+// Retire ends a ready worker that has no requests left: it tells the function
+// why, waits until its background work is done or ctx ends, and stops it.
+func (w *Worker) Retire(ctx context.Context, reason string) {
+	if err := w.move(Retiring); err == nil {
+		if _, err := w.control.Write(deno.UnloadLine(reason)); err == nil {
+			select {
+			case <-w.settled:
+			case <-w.done:
+			case <-ctx.Done():
+			}
+		}
+	}
+	w.Stop()
+}
+
+// Stop ends the process, SIGTERM first and SIGKILL for all of its group after
+// half a second, and waits until it is gone.
+func (w *Worker) Stop() {
+	w.mu.Lock()
+	if w.state < Stopping {
+		w.state = Stopping
+		w.exit.Asked = true
+	}
+	if w.client != nil {
+		w.client.Close()
+	}
+	w.mu.Unlock()
+	w.signal(syscall.SIGTERM)
+	timer := time.NewTimer(killPatience)
+	defer timer.Stop()
+	select {
+	case <-w.done:
+		return
+	case <-timer.C:
+	}
+	w.kill()
+	<-w.done
+}
+
+func (w *Worker) kill() { w.signal(syscall.SIGKILL) }
+
+// signal reaches the whole process group, as long as its leader was not yet
+// waited for: after that the id could be somebody else's.
+func (w *Worker) signal(s syscall.Signal) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.state != Exited {
+		_ = syscall.Kill(-w.cmd.Process.Pid, s) // ESRCH: it is gone already
+	}
+}
+
+// wait drains the output, waits for the process and cleans up after it.
+func (w *Worker) wait(r *os.File, listener *net.UnixListener) {
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		w.output.drain(r)
+	}()
+	// The group's leader is waited for without reaping first, so that signal
+	// never races with the reuse of its id.
+	werr := waitNoReap(w.cmd.Process.Pid)
+	_ = syscall.Kill(-w.cmd.Process.Pid, syscall.SIGKILL) // what it left behind
+
+	w.mu.Lock()
+	w.state = Exited
+	w.mu.Unlock()
+	err := w.cmd.Wait()
+	listener.Close()
+	// Something that left the group may still hold the pipe open.
+	select {
+	case <-drained:
+	case <-time.After(killPatience):
+		_ = r.SetReadDeadline(time.Now())
+		<-drained
+	}
+	r.Close()
+
+	w.mu.Lock()
+	control := w.control
+	w.mu.Unlock()
+	if control != nil {
+		control.Close()
+		<-w.followed
+	}
+
+	w.mu.Lock()
+	if w.client != nil {
+		w.client.Close()
+	}
+	w.exit.Code = exitCode(errors.Join(err, werr), w.cmd.ProcessState)
+	w.exit.Tail = w.output.tail()
+	w.exit.Lived = time.Since(w.Started)
+	if ps := w.cmd.ProcessState; ps != nil {
+		w.exit.CPU = ps.UserTime() + ps.SystemTime()
+		if u, ok := ps.SysUsage().(*syscall.Rusage); ok {
+			w.exit.MaxRSS = maxRSSBytes(u)
+		}
+	}
+	w.mu.Unlock()
+	os.RemoveAll(w.dir)
+	close(w.done)
+}
+
+// exitCode follows the shell: 128 plus the signal for a killed process.
+func exitCode(err error, ps *os.ProcessState) int {
+	if ps == nil {
+		return -1
+	}
+	if ws, ok := ps.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		return 128 + int(ws.Signal())
+	}
+	if err != nil || ps.ExitCode() != 0 {
+		return ps.ExitCode()
+	}
+	return 0
+}

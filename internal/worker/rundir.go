@@ -1,0 +1,57 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+const runDirPattern = "selvedge-"
+
+// A RunDir is the private folder of one server's workers. It lies in the
+// system's temporary folder because a unix socket's path must be short.
+type RunDir struct {
+	Path string
+	lock *os.File
+}
+
+// OpenRunDir makes a folder and removes those that servers which were killed
+// have left behind: theirs are the ones whose lock nobody holds.
+func OpenRunDir() (*RunDir, error) {
+	parent := os.TempDir()
+	removeAbandoned(parent)
+	path, err := os.MkdirTemp(parent, runDirPattern)
+	if err != nil {
+		return nil, fmt.Errorf("make the folder of the workers: %w; set TMPDIR to a writable folder", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err == nil {
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
+	if err != nil {
+		os.RemoveAll(path)
+		return nil, fmt.Errorf("lock the folder of the workers: %w", err)
+	}
+	return &RunDir{Path: path, lock: lock}, nil
+}
+
+// Close removes the folder. All workers must have ended.
+func (d *RunDir) Close() error {
+	return errors.Join(os.RemoveAll(d.Path), d.lock.Close())
+}
+
+func removeAbandoned(parent string) {
+	found, _ := filepath.Glob(filepath.Join(parent, runDirPattern+"*", "lock"))
+	for _, name := range found {
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err != nil {
+			continue // another user's
+		}
+		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			os.RemoveAll(filepath.Dir(name))
+		}
+		f.Close()
+	}
+}

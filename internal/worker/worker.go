@@ -1,0 +1,357 @@
+// Package worker runs one Deno process: it spawns it, gives it a function,
+// follows what it says, and ends it. Whatever a worker starts (the process,
+// two goroutines, a private folder) is gone when Done is closed.
+package worker
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/selvedge-dev/selvedge/internal/deno"
+	"github.com/selvedge-dev/selvedge/internal/function"
+	"github.com/selvedge-dev/selvedge/internal/upstream"
+)
+
+// A Host has what is needed to start workers.
+type Host struct {
+	// Runtime is the Deno binary and its folders.
+	Runtime deno.Runtime
+	// RunDir holds a private folder for each worker; see OpenRunDir. Its path
+	// must be short: a unix socket's has at most 107 bytes on Linux, 103 on
+	// macOS.
+	RunDir string
+}
+
+// startPatience bounds the time from spawn to the bootstrap's first word. On
+// an idle machine it takes 30 ms.
+const startPatience = 20 * time.Second
+
+// killPatience is the time between SIGTERM, which ends Deno at once unless
+// the function listens for it, and SIGKILL.
+const killPatience = 500 * time.Millisecond
+
+// A Worker is one Deno process. Its methods may be called at the same time.
+type Worker struct {
+	// ID is the execution id, a UUID.
+	ID string
+	// Profile is what it was spawned with.
+	Profile deno.Profile
+	// Started is when it was spawned; Spawn is how long it took to be up.
+	Started time.Time
+	Spawn   time.Duration
+
+	dir     string
+	cmd     *exec.Cmd
+	control *net.UnixConn
+	output  *output
+	// followed is closed when nothing reads the control channel any more.
+	followed chan struct{}
+	events   chan deno.Event // while starting and loading
+	done     chan struct{}
+
+	mu       sync.Mutex
+	state    State
+	mode     deno.Mode
+	client   *upstream.Client
+	waiting  bool
+	settled  chan struct{} // closed when nothing is waited for after unload
+	unloaded bool
+	exit     Exit
+}
+
+// An Exit says how a worker's process ended.
+type Exit struct {
+	// Code is the exit code, 128 plus the signal for one that was killed.
+	Code int
+	// Asked is set when the supervisor ended it.
+	Asked bool
+	// Tail is the last of what it wrote past the console, such as Deno's
+	// report of an uncaught error.
+	Tail string
+	// Lived is the time from spawn to exit.
+	Lived time.Duration
+	// CPU is the processor time used, by user code and by the kernel for it.
+	CPU time.Duration
+	// MaxRSS is the most resident memory it had, in bytes.
+	MaxRSS int64
+}
+
+// Start spawns a process and waits until its bootstrap is up. The worker
+// outlives ctx, which bounds only the start.
+func (h *Host) Start(ctx context.Context, p deno.Profile) (*Worker, error) {
+	w := &Worker{
+		ID:       uuid.NewString(),
+		Profile:  p,
+		Started:  time.Now(),
+		events:   make(chan deno.Event, 8),
+		done:     make(chan struct{}),
+		followed: make(chan struct{}),
+		settled:  make(chan struct{}),
+	}
+	listener, err := w.prepare(h)
+	if err != nil {
+		return nil, fmt.Errorf("start worker: %w", err)
+	}
+	if err := w.spawn(h, listener); err != nil {
+		listener.Close()
+		os.RemoveAll(w.dir)
+		return nil, fmt.Errorf("start worker: %w", err)
+	}
+	if err := w.meet(ctx, listener); err != nil {
+		w.kill()
+		<-w.done
+		if tail := w.Exit().Tail; tail != "" {
+			err = fmt.Errorf("%w; it said: %s", err, tail)
+		}
+		return nil, fmt.Errorf("start worker: %w", err)
+	}
+	w.Spawn = time.Since(w.Started)
+	return w, nil
+}
+
+// prepare makes the private folder and the control socket in it.
+func (w *Worker) prepare(h *Host) (*net.UnixListener, error) {
+	dir, err := os.MkdirTemp(h.RunDir, "w")
+	if err != nil {
+		return nil, err
+	}
+	w.dir = dir
+	if err := os.Mkdir(filepath.Join(dir, deno.TempDir), 0o700); err != nil {
+		os.RemoveAll(dir)
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, deno.ControlSocket), Net: "unix"})
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, err
+	}
+	return l, nil
+}
+
+// spawn starts the process and the goroutine that waits for its end.
+func (w *Worker) spawn(h *Host, listener *net.UnixListener) error {
+	r, pw, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	w.cmd = exec.Command(h.Runtime.Binary, h.Runtime.Args(w.Profile, w.dir)...)
+	w.cmd.Dir = filepath.Join(w.dir, deno.TempDir)
+	w.cmd.Env = h.Runtime.Env(w.Profile, w.dir, os.LookupEnv)
+	w.cmd.Stdout, w.cmd.Stderr = pw, pw
+	w.cmd.SysProcAttr = sysProcAttr()
+	err = w.cmd.Start()
+	pw.Close()
+	if err != nil {
+		r.Close()
+		return err
+	}
+	w.output = newOutput()
+	go w.wait(r, listener)
+	return nil
+}
+
+// meet waits for the bootstrap to connect and warms the way to it.
+func (w *Worker) meet(ctx context.Context, listener *net.UnixListener) error {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { listener.Close() })
+	conn, err := listener.AcceptUnix()
+	stop()
+	listener.Close() // there is one connection; the path is gone with this
+	if err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("wait for the bootstrap: %w", context.Cause(ctx))
+		}
+		return errors.New("deno ended while starting")
+	}
+	w.mu.Lock()
+	w.control = conn
+	w.mu.Unlock()
+	go w.follow(conn)
+	if ev, err := w.next(ctx); err != nil {
+		return err
+	} else if !ev.Up {
+		return fmt.Errorf("the bootstrap's first word is not up but %+v", ev)
+	}
+	if err := warm(filepath.Join(w.dir, deno.ServeSocket)); err != nil {
+		return fmt.Errorf("warm the worker: %w", err)
+	}
+	return w.move(Idle)
+}
+
+// next waits for the next control event.
+func (w *Worker) next(ctx context.Context) (deno.Event, error) {
+	select {
+	case ev := <-w.events:
+		return ev, nil
+	case <-w.done:
+		return deno.Event{}, errors.New("deno ended")
+	case <-ctx.Done():
+		return deno.Event{}, context.Cause(ctx)
+	}
+}
+
+// An Assignment is the function that a worker is to be.
+type Assignment struct {
+	Slug string
+	// Module is the absolute path of the module to import.
+	Module string
+	// Env is the function's whole environment.
+	Env map[string]string
+	// Boot bounds the load.
+	Boot time.Duration
+	// Log takes the function's output. It is called from one goroutine.
+	Log func(deno.Record)
+}
+
+// Load makes an idle worker a function. It returns a *function.BootError when
+// the function does not begin to serve; the worker is then good for nothing
+// and must be stopped.
+func (w *Worker) Load(ctx context.Context, a Assignment) (deno.Ready, error) {
+	if err := w.move(Loading); err != nil {
+		return deno.Ready{}, err
+	}
+	var raw [16]byte
+	if _, err := rand.Read(raw[:]); err != nil {
+		return deno.Ready{}, fmt.Errorf("make a log secret: %w", err)
+	}
+	secret := hex.EncodeToString(raw[:])
+	w.output.assign(secret, a.Log)
+
+	specifier := (&url.URL{Scheme: "file", Path: a.Module}).String()
+	line, err := deno.Load{Specifier: specifier, Env: a.Env, Secret: secret}.MarshalLine()
+	if err != nil {
+		return deno.Ready{}, fmt.Errorf("load function %s: %w", a.Slug, err)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, a.Boot, errBootTimeout)
+	defer cancel()
+	if _, err := w.control.Write(line); err != nil {
+		<-w.done
+		return deno.Ready{}, w.bootFailure(a, errors.New("deno ended"))
+	}
+	for {
+		ev, err := w.next(ctx)
+		switch {
+		case err != nil:
+			return deno.Ready{}, w.bootFailure(a, err)
+		case ev.Failed != nil:
+			return deno.Ready{}, &function.BootError{
+				Slug: a.Slug, Stage: ev.Failed.Stage, Message: ev.Failed.Message, Detail: ev.Failed.Detail,
+			}
+		case ev.Ready != nil:
+			w.serve(ev.Ready.Mode)
+			return *ev.Ready, w.move(Ready)
+		}
+	}
+}
+
+var errBootTimeout = errors.New("boot timeout")
+
+// bootFailure says why a load ended without an answer from the bootstrap.
+func (w *Worker) bootFailure(a Assignment, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	e := &function.BootError{Slug: a.Slug, Stage: "load", Err: err}
+	if errors.Is(err, errBootTimeout) {
+		e.Stage = "serve"
+		e.Message = fmt.Sprintf("the function did not begin to serve within %s: it must call Deno.serve, export default { fetch }, or listen with node:http", a.Boot)
+		return e
+	}
+	exit := w.Exit()
+	e.Message = fmt.Sprintf("the process ended with code %d while the function was loading", exit.Code)
+	e.Detail = exit.Tail
+	return e
+}
+
+// serve chooses the socket that requests go to.
+func (w *Worker) serve(m deno.Mode) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mode = m
+	name := deno.ServeSocket
+	if m == deno.ModeNode {
+		name = deno.NodeSocket
+	}
+	w.client = upstream.New(filepath.Join(w.dir, name))
+}
+
+// Upstream is the client to a worker that is Ready or later.
+func (w *Worker) Upstream() *upstream.Client {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.client
+}
+
+// Absolute says whether the worker takes its request URLs from absolute-form
+// request lines. Deno.serve does; a node:http server expects only the path.
+func (w *Worker) Absolute() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mode == deno.ModeServe
+}
+
+// PID is the process id.
+func (w *Worker) PID() int { return w.cmd.Process.Pid }
+
+// State returns where the worker is in its life.
+func (w *Worker) State() State {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.state
+}
+
+// Done is closed when the process has ended and its folder is removed.
+func (w *Worker) Done() <-chan struct{} { return w.done }
+
+// Exit says how the process ended; it is the zero value before Done.
+func (w *Worker) Exit() Exit {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.exit
+}
+
+// move changes the state; it is the only place that does.
+func (w *Worker) move(to State) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.state.legal(to) {
+		return &TransitionError{ID: w.ID, From: w.state, To: to}
+	}
+	w.state = to
+	return nil
+}
+
+// warm sends one request to the bootstrap, so that the first one of a client
+// does not pay for what Deno's HTTP server does only once.
+func warm(socket string) error {
+	c, err := net.DialTimeout("unix", socket, time.Second)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(startPatience)); err != nil {
+		return err
+	}
+	if _, err := c.Write([]byte("GET http://selvedge/ HTTP/1.1\r\nhost: selvedge\r\n\r\n")); err != nil {
+		return err
+	}
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if err == nil && line != "HTTP/1.1 204 No Content\r\n" {
+		err = fmt.Errorf("it answered %q", line)
+	}
+	return err
+}

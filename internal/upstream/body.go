@@ -101,7 +101,7 @@ func (b *body) next() ([]byte, error) {
 				b.state = bodyEnded
 				continue
 			}
-			if b.trailers += len(line); bytes.IndexByte(line, ':') < 1 {
+			if b.trailers += len(line) + 2; bytes.IndexByte(line, ':') < 1 {
 				return nil, malformed("a trailer line has no name")
 			}
 		}

@@ -25,6 +25,9 @@ const (
 	// linger bounds the reading of an upload's rest after an early answer, so
 	// that the answer is not lost to a connection reset.
 	linger = 500 * time.Millisecond
+	// lastWrite bounds the last write of an upload that the worker has answered
+	// already; a worker that takes longer loses the connection.
+	lastWrite = 50 * time.Millisecond
 	// maxInformational bounds the 1xx heads before the final one.
 	maxInformational = 16
 )
@@ -324,15 +327,22 @@ func (x *exchange) settleUpload() bool {
 		}
 		return false
 	}
-	if x.up.whole.Load() {
+	if x.up.eof.Load() {
+		// Only the last write is left, most often done but not yet said so.
+		if !x.up.whole.Load() {
+			x.conn.SetWriteDeadline(time.Now().Add(lastWrite))
+		}
 		<-x.up.done
-		return true
+		x.conn.SetWriteDeadline(time.Time{})
+		return x.up.whole.Load()
 	}
 	x.conn.Close()
 	rc := http.NewResponseController(x.w)
 	if !x.up.ended.Load() {
 		// It waits for the client. A deadline in the past is the only way to
-		// make net/http's Body.Read return.
+		// make net/http's Body.Read return. It ends the connection's context
+		// too, so this must be the connection's last request: eof was false
+		// when the answer's head was written, which therefore says so.
 		_ = rc.SetReadDeadline(time.Unix(1, 0))
 	}
 	<-x.up.done

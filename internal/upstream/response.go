@@ -217,24 +217,23 @@ func canonicalise(head []byte) error {
 
 // parseStatusLine reads "HTTP/1.1 200 OK"; the reason may be missing.
 func parseStatusLine(line string) (minor, status int, err error) {
-	bad := malformed("its status line is not one of HTTP/1")
 	if len(line) < len("HTTP/1.1 200") || line[:7] != "HTTP/1." || line[8] != ' ' {
-		return 0, 0, bad
+		return 0, 0, errStatusLine
 	}
 	switch line[7] {
 	case '0', '1':
 		minor = int(line[7] - '0')
 	default:
-		return 0, 0, bad
+		return 0, 0, errStatusLine
 	}
 	for _, b := range []byte(line[9:12]) {
 		if b < '0' || b > '9' {
-			return 0, 0, bad
+			return 0, 0, errStatusLine
 		}
 		status = 10*status + int(b-'0')
 	}
 	if status < 100 || (len(line) > 12 && line[12] != ' ') {
-		return 0, 0, bad
+		return 0, 0, errStatusLine
 	}
 	return minor, status, nil
 }
@@ -256,6 +255,8 @@ func parseLength(s string) (int64, error) {
 	}
 	return n, nil
 }
+
+var errStatusLine = malformed("its status line is not one of HTTP/1")
 
 // malformed returns an error of the kind ErrMalformedAnswer.
 func malformed(format string, args ...any) error {

@@ -139,7 +139,7 @@ func (b *Builder) finishModule(f *function.Function, tree, module string) (sourc
 	if err != nil {
 		return found, err
 	}
-	if err := os.WriteFile(module, answerMetaMain(blankTypeOnly(code)), 0o644); err != nil {
+	if err := os.WriteFile(module, provideRequire(answerMetaMain(blankTypeOnly(code))), 0o644); err != nil {
 		return found, err
 	}
 	raw, err := os.ReadFile(module + ".map")

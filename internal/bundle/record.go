@@ -19,7 +19,7 @@ import (
 )
 
 // format is raised whenever the way bundles are made changes.
-const format = 1
+const format = 2
 
 // A record remembers which files a bundle was made from and how they looked.
 type record struct {
@@ -53,16 +53,28 @@ func (b *Builder) key(f *function.Function) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// recall returns the bundle of an earlier build if nothing it was made from
-// has changed since, nil otherwise.
-func (b *Builder) recall(key string) *Bundle {
-	path := filepath.Join(recordDir(b.opts.DataDir), key+".json")
-	raw, err := os.ReadFile(path)
+func (b *Builder) recordPath(key string) string {
+	return filepath.Join(recordDir(b.opts.DataDir), key+".json")
+}
+
+// load reads a record, nil when there is none that can be read.
+func (b *Builder) load(key string) *record {
+	raw, err := os.ReadFile(b.recordPath(key))
 	if err != nil {
 		return nil
 	}
 	var r record
 	if json.Unmarshal(raw, &r) != nil || r.Name == "" {
+		return nil
+	}
+	return &r
+}
+
+// recall returns the bundle of an earlier build if nothing it was made from
+// has changed since, nil otherwise.
+func (b *Builder) recall(key string) *Bundle {
+	r := b.load(key)
+	if r == nil {
 		return nil
 	}
 	touched := false
@@ -78,13 +90,23 @@ func (b *Builder) recall(key string) *Bundle {
 		return nil
 	}
 	if touched {
-		_ = writeRecord(path, r) // only saves reading the files again
+		_ = writeRecord(b.recordPath(key), *r) // only saves reading the files again
 	}
 	return made
 }
 
 // Unchanged reports whether f's bundle is known and up to date.
 func (b *Builder) Unchanged(f *function.Function) bool { return b.recall(b.key(f)) != nil }
+
+// Inputs returns the absolute paths of the files that the function's last
+// bundle was made from, nil when there was none.
+func (b *Builder) Inputs(f *function.Function) []string {
+	r := b.load(b.key(f))
+	if r == nil {
+		return nil
+	}
+	return r.bundle(b.opts.DataDir).Inputs
+}
 
 // remember writes the record of a bundle.
 func (b *Builder) remember(key string, made *Bundle) error {
@@ -106,7 +128,7 @@ func (b *Builder) remember(key string, made *Bundle) error {
 		}
 		r.Inputs = append(r.Inputs, in)
 	}
-	return writeRecord(filepath.Join(recordDir(b.opts.DataDir), key+".json"), r)
+	return writeRecord(b.recordPath(key), r)
 }
 
 func (r *record) bundle(dataDir string) *Bundle {

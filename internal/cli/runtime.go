@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/selvedge-dev/selvedge/internal/bundle"
+	"github.com/selvedge-dev/selvedge/internal/config"
+	"github.com/selvedge-dev/selvedge/internal/deno"
+	"github.com/selvedge-dev/selvedge/internal/deno/release"
+	"github.com/selvedge-dev/selvedge/internal/function"
+	"github.com/selvedge-dev/selvedge/internal/npmrc"
+	"github.com/selvedge-dev/selvedge/internal/worker"
+)
+
+// ensureDeno finds or fetches the Deno binary, saying on w how it goes.
+func ensureDeno(ctx context.Context, w io.Writer, cfg *config.Config) (release.Binary, error) {
+	npm, err := npmrc.Load(npmrc.Options{ProjectDir: cfg.Functions})
+	if err != nil {
+		return release.Binary{}, usage(err)
+	}
+	warnAll(w, npm.Warnings()...)
+	binary, err := release.Ensure(ctx, release.Options{
+		DataDir: cfg.DataDir, NPM: npm, Override: cfg.Deno, Progress: release.ProgressBar(w),
+	})
+	if err != nil {
+		return binary, err
+	}
+	if binary.Warning != "" {
+		warnAll(w, binary.Warning)
+	}
+	return binary, nil
+}
+
+// An engine is what building and running functions needs.
+type engine struct {
+	binary  release.Binary
+	builder *bundle.Builder
+	host    *worker.Host
+	runDir  *worker.RunDir
+}
+
+// newEngine prepares the data folder and a folder for workers.
+func newEngine(ctx context.Context, w io.Writer, cfg *config.Config) (*engine, error) {
+	binary, err := ensureDeno(ctx, w, cfg)
+	if err != nil {
+		return nil, err
+	}
+	bootstrap, err := deno.InstallBootstrap(filepath.Join(cfg.DataDir, "runtime"))
+	if err != nil {
+		return nil, err
+	}
+	builder, err := bundle.NewBuilder(bundle.Options{
+		Deno: binary.Path, DenoVersion: binary.Version, DataDir: cfg.DataDir, Environ: buildEnviron(os.Environ()),
+	})
+	if err != nil {
+		return nil, err
+	}
+	runDir, err := worker.OpenRunDir()
+	if err != nil {
+		return nil, err
+	}
+	return &engine{
+		binary:  binary,
+		builder: builder,
+		runDir:  runDir,
+		host: &worker.Host{
+			RunDir: runDir.Path,
+			Runtime: deno.Runtime{
+				Binary:    binary.Path,
+				Bootstrap: bootstrap,
+				BundleDir: bundle.BundleDir(cfg.DataDir),
+				CacheDir:  filepath.Join(cfg.DataDir, "cache"),
+			},
+		},
+	}, nil
+}
+
+// Close removes the workers' folder; all of them must have ended.
+func (e *engine) Close() error { return e.runDir.Close() }
+
+// gatewayOnly are variables that a bundler has no business with.
+var gatewayOnly = []string{"JWT_SECRET", "ANON_KEY", "SERVICE_ROLE_KEY", "SUPABASE_", "AWS_", "ECS_"}
+
+func buildEnviron(environ []string) []string {
+	var kept []string
+	for _, kv := range environ {
+		secret := false
+		for _, prefix := range gatewayOnly {
+			secret = secret || strings.HasPrefix(kv, prefix)
+		}
+		if !secret {
+			kept = append(kept, kv)
+		}
+	}
+	return kept
+}
+
+// workerEnv returns what pool.Options.Env wants.
+func workerEnv(cfg *config.Config, project string) func(f *function.Function, version, executionID string) map[string]string {
+	return func(f *function.Function, version, executionID string) map[string]string {
+		env := map[string]string{}
+		for _, kv := range config.FunctionEnv(cfg, f, config.Worker{
+			Project: project, Slug: f.Slug, Version: version, ExecutionID: executionID,
+		}) {
+			name, value, _ := strings.Cut(kv, "=")
+			env[name] = value
+		}
+		return env
+	}
+}
+
+// discover finds the functions and says what is odd about them.
+func discover(w io.Writer, cfg *config.Config) (*function.Set, *config.Project, error) {
+	set, project, err := cfg.Discover()
+	if err != nil {
+		return nil, nil, usage(err)
+	}
+	warnAll(w, cfg.Warnings()...)
+	warnAll(w, project.Warnings...)
+	warnAll(w, set.Warnings()...)
+	for _, problem := range set.Problems() {
+		fmt.Fprintln(w, paint(w, red, "error:"), problem)
+	}
+	return set, project, nil
+}

@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/selvedge-dev/selvedge/internal/config"
+	"github.com/selvedge-dev/selvedge/internal/function"
+	"github.com/selvedge-dev/selvedge/internal/gateway"
+	"github.com/selvedge-dev/selvedge/internal/observe"
+	"github.com/selvedge-dev/selvedge/internal/pool"
+)
+
+// A server is the gateway, the pool behind it, and what they stand on.
+type server struct {
+	cfg      *config.Config
+	log      *slog.Logger
+	engine   *engine
+	pool     *pool.Pool
+	gateway  *gateway.Server
+	listener net.Listener
+	served   chan error
+}
+
+// invoker gives the gateway the pool's leases under the name it knows.
+type invoker struct{ *pool.Pool }
+
+func (i invoker) Acquire(ctx context.Context, slug string) (gateway.Lease, error) {
+	l, err := i.Pool.Acquire(ctx, slug)
+	if err != nil {
+		return nil, err // not l: a nil *pool.Lease would not be a nil Lease
+	}
+	return l, nil
+}
+
+// startServer listens and serves the functions of set.
+func startServer(ctx context.Context, s Streams, cfg *config.Config, set *function.Set, project *config.Project) (*server, error) {
+	log := observe.New(observe.Options{Out: s.Out, Format: cfg.LogFormat, Level: cfg.LogLevel})
+	engine, err := newEngine(ctx, s.Err, cfg)
+	if err != nil {
+		return nil, err
+	}
+	watcher := observer{log}
+	p := pool.New(pool.Options{
+		Builder:     engine.builder,
+		Starter:     engine.host,
+		Observer:    watcher,
+		Env:         workerEnv(cfg, project.Name()),
+		Prestart:    cfg.Prestart,
+		MemoryMB:    function.Defaults().Overlay(cfg.DiscoverOptions(project).EdgeRuntime.Limits).MemoryMB,
+		Inspect:     cfg.Inspect,
+		InspectAddr: cfg.InspectAddr,
+		Eager:       cfg.Command == config.Dev,
+		Hide:        []string{engine.host.Runtime.Bootstrap},
+		Log:         log,
+	})
+	srv := &server{cfg: cfg, log: log, engine: engine, pool: p, served: make(chan error, 1)}
+	srv.gateway = gateway.New(gateway.Options{
+		Invoker:     invoker{p},
+		Region:      cfg.Region,
+		Development: cfg.Development(),
+		OnRequest:   watcher.Request,
+		Metrics:     srv.counters,
+		Log:         log,
+	})
+	if _, err = p.Apply(set); err == nil {
+		srv.listener, err = srv.gateway.Listen(cfg.Listen)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			err = usage(fmt.Errorf("%w; stop the other program or choose another address with --listen", err))
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, srv.stop(context.Background()))
+	}
+	go func() { srv.served <- srv.gateway.Serve(srv.listener) }()
+	return srv, nil
+}
+
+// counters are the pool's share of /_internal/metric.
+func (s *server) counters() map[string]int64 {
+	st := s.pool.Stats()
+	return map[string]int64{
+		"functions": int64(st.Functions), "workers": int64(st.Workers), "workers_idle_prestarted": int64(st.Idle),
+		"workers_starting": int64(st.Starting), "requests_in_worker": int64(st.InFlight), "requests_queued": int64(st.Queued),
+	}
+}
+
+// url is where the server can be called from this machine.
+func (s *server) url() string {
+	host, port, err := net.SplitHostPort(s.listener.Addr().String())
+	if err != nil {
+		return "http://" + s.listener.Addr().String()
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() || ip.IsLoopback() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// run serves until a signal or a failure, calling onIdle's channel in between;
+// it returns when nothing of the server is left.
+func (s *server) run(ctx context.Context, w io.Writer) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	var failure error
+	select {
+	case sig := <-signals:
+		fmt.Fprintf(w, "%s: finishing requests, for %s at most; repeat it to stop at once\n", sig, s.cfg.DrainTimeout)
+	case <-ctx.Done():
+	case failure = <-s.served:
+		if failure == nil {
+			failure = errors.New("the server stopped by itself")
+		}
+	}
+	drain, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
+	defer cancel()
+	go func() {
+		select {
+		case <-signals:
+			cancel()
+		case <-drain.Done():
+		}
+	}()
+	return errors.Join(failure, s.stop(drain))
+}
+
+// stop drains requests, then workers, until ctx ends.
+func (s *server) stop(ctx context.Context) error {
+	s.gateway.SetHealthy(false)
+	cut, err := s.gateway.Shutdown(ctx)
+	// What is left now is background work; it gets a moment even when the
+	// requests used up all of the time.
+	workers, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+	defer cancel()
+	if ctx.Err() == nil {
+		workers = ctx
+	}
+	perr := s.pool.Close(workers)
+	if cut > 0 {
+		err = errors.Join(err, fmt.Errorf("stopped, but %d requests were cut short; raise --drain-timeout to give them more time", cut))
+	}
+	err = errors.Join(err, perr, s.engine.Close())
+	if err != nil && (cut > 0 || perr != nil) {
+		return &codedError{exitCut, err}
+	}
+	return err
+}

@@ -1,0 +1,57 @@
+package pool
+
+import (
+	"time"
+
+	"github.com/selvedge-dev/selvedge/internal/function"
+	"github.com/selvedge-dev/selvedge/internal/upstream"
+)
+
+// A Lease is the right to send one request to one worker.
+type Lease struct {
+	m           *member
+	requestIdle time.Duration
+}
+
+// Upstream is the client to the worker.
+func (l *Lease) Upstream() *upstream.Client { return l.m.client }
+
+// Absolute says which form of request line the worker wants.
+func (l *Lease) Absolute() bool { return l.m.absolute }
+
+// RequestIdle bounds the wait for the first byte of the answer.
+func (l *Lease) RequestIdle() time.Duration { return l.requestIdle }
+
+// ExecutionID is the worker's.
+func (l *Lease) ExecutionID() string { return l.m.w.ID }
+
+// Release gives the worker back. It must be called exactly once.
+func (l *Lease) Release() { l.m.release() }
+
+// take counts a request; the group's lock is held.
+func (m *member) take() {
+	m.inFlight++
+	m.served++
+}
+
+func (m *member) release() {
+	g := m.g
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m.inFlight--
+	if m.inFlight == 0 {
+		m.idleSince = time.Now()
+	}
+	if m.retiring == "" && g.fn != nil && g.fn.Policy == function.OneShot {
+		g.retire(m, ReasonIdle)
+	}
+	switch {
+	case m.retiring != "" && m.inFlight == 0:
+		g.finish(m)
+	case len(g.waiters) > 0:
+		g.handOver()
+	}
+	if len(g.waiters) > 0 {
+		g.scale()
+	}
+}

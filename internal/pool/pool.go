@@ -1,0 +1,297 @@
+// Package pool gives requests to workers. It holds for each function the
+// workers that serve it, starts them when they are first needed, adds to them
+// under load, replaces them when the function changes and lets them go when
+// they are idle.
+//
+// Each function has a group with a lock of its own; a hot function never waits
+// for another one's lock.
+package pool
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"reflect"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/selvedge-dev/selvedge/internal/bundle"
+	"github.com/selvedge-dev/selvedge/internal/deno"
+	"github.com/selvedge-dev/selvedge/internal/function"
+	"github.com/selvedge-dev/selvedge/internal/worker"
+)
+
+// A Builder makes what workers load.
+type Builder interface {
+	Build(ctx context.Context, f *function.Function) (*bundle.Bundle, error)
+	BuildUnbundled(ctx context.Context, f *function.Function) (*bundle.Bundle, error)
+	// Unchanged reports whether the function's bundle is up to date.
+	Unchanged(f *function.Function) bool
+}
+
+// A Starter spawns workers.
+type Starter interface {
+	Start(ctx context.Context, p deno.Profile) (*worker.Worker, error)
+}
+
+// An Observer is told what happens to workers. Its methods may be called at
+// the same time and must not block.
+type Observer interface {
+	Log(slug, executionID string, r deno.Record)
+	Boot(Boot)
+	BootFailure(slug string, err error, nextTry time.Duration)
+	Exit(Exit)
+}
+
+// A Boot says how a worker came to serve.
+type Boot struct {
+	Slug        string
+	ExecutionID string
+	// Queue is the wait for a place among the starts that run at once.
+	Queue time.Duration
+	// Bundle is the time to build the bundle, or to find it unchanged.
+	Bundle time.Duration
+	// Spawn is the time to start a process, 0 for a pre-started one.
+	Spawn time.Duration
+	// Load is the time from handing over the function to its being ready, of
+	// which Evaluate was spent in its modules.
+	Load, Evaluate time.Duration
+	Total          time.Duration
+	// Cached is set when the bundle was there already.
+	Cached bool
+	// Unbundled is set when the function runs from its source.
+	Unbundled bool
+}
+
+// An Exit says how a worker that had served ended.
+type Exit struct {
+	Slug        string
+	ExecutionID string
+	// Reason is why it was retired, "" when it ended by itself.
+	Reason string
+	// Requests it served, and had in flight when it ended.
+	Requests, InFlight int
+	worker.Exit
+}
+
+// Reasons for which workers are retired.
+const (
+	ReasonCodeChanged = "code_changed"
+	ReasonIdle        = "early_drop"
+	ReasonTermination = "termination_requested"
+)
+
+// Options configure a Pool.
+type Options struct {
+	Builder  Builder
+	Starter  Starter
+	Observer Observer
+	// Env returns a worker's environment.
+	Env func(f *function.Function, version, executionID string) map[string]string
+	// Prestart is how many processes wait for a function to be.
+	Prestart int
+	// MemoryMB is the heap limit of the pre-started processes, in MiB;
+	// functions with another one get a process of their own.
+	MemoryMB int
+	// Inspect names a function to be run under the inspector at InspectAddr.
+	Inspect, InspectAddr string
+	// QueueDepth bounds the requests that wait for one function, QueueTime
+	// how long each may wait. 0 takes 1000 and 30 s.
+	QueueDepth int
+	QueueTime  time.Duration
+	// Eager has workers of a changed function started before a request asks
+	// for them, where it had some.
+	Eager bool
+	// Hide are texts left out of stack traces, such as the bootstrap's path.
+	Hide []string
+	Log  *slog.Logger
+}
+
+// A Pool is all workers of a server.
+type Pool struct {
+	opts   Options
+	warm   *prestarter
+	starts chan struct{} // bounds the starts that run at once
+	active atomic.Int64  // starts under way, queued ones included
+
+	groups atomic.Pointer[map[string]*group] // replaced, never changed
+
+	mu     sync.Mutex // held by Apply and Close
+	closed bool
+
+	ctx    context.Context // ends the starts
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// New returns a pool without functions and begins to start processes ahead.
+func New(o Options) *Pool {
+	if o.QueueDepth == 0 {
+		o.QueueDepth = 1000
+	}
+	if o.QueueTime == 0 {
+		o.QueueTime = 30 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	p := &Pool{opts: o, starts: make(chan struct{}, 2*runtime.NumCPU())}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.groups.Store(&map[string]*group{})
+	p.warm = newPrestarter(p, deno.Profile{MemoryMB: o.MemoryMB}, o.Prestart)
+	p.wg.Add(2)
+	go p.warm.run()
+	go p.reap()
+	return p
+}
+
+// Exists reports whether there is a function with the slug.
+func (p *Pool) Exists(slug string) bool {
+	_, ok := (*p.groups.Load())[slug]
+	return ok
+}
+
+// Function returns the function with the slug as it is served now.
+func (p *Pool) Function(slug string) (*function.Function, bool) {
+	g, ok := (*p.groups.Load())[slug]
+	if !ok {
+		return nil, false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.fn, g.fn != nil
+}
+
+// Acquire waits until a worker of the function can take a request.
+func (p *Pool) Acquire(ctx context.Context, slug string) (*Lease, error) {
+	g, ok := (*p.groups.Load())[slug]
+	if !ok {
+		return nil, function.ErrNotFound
+	}
+	return g.acquire(ctx)
+}
+
+// A Change says what Apply did.
+type Change struct {
+	Added, Removed, Updated []string
+}
+
+// Apply replaces the functions. Workers of functions that did not change go
+// on; those of the others finish the requests they have. A broken function
+// (a Problem of the set) is answered with its problem.
+func (p *Pool) Apply(set *function.Set) (Change, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var change Change
+	if p.closed {
+		return change, function.ErrClosed
+	}
+	old := *p.groups.Load()
+	next := make(map[string]*group, set.Len())
+	for _, f := range set.Functions() {
+		g, ok := old[f.Slug]
+		if !ok {
+			g = newGroup(p, f.Slug)
+			change.Added = append(change.Added, f.Slug)
+		}
+		if g.update(f, nil) && ok {
+			change.Updated = append(change.Updated, f.Slug)
+		}
+		next[f.Slug] = g
+	}
+	for slug, problem := range set.Problems() {
+		if !function.ValidSlug(slug) || function.Reserved(slug) {
+			continue
+		}
+		g, ok := old[slug]
+		if !ok {
+			g = newGroup(p, slug)
+		}
+		g.update(nil, &function.BootError{Slug: slug, Stage: "configuration", Message: problem.Error(), Err: problem})
+		next[slug] = g
+	}
+	for slug, g := range old {
+		if _, kept := next[slug]; !kept {
+			change.Removed = append(change.Removed, slug)
+			g.close(function.ErrNotFound, ReasonCodeChanged)
+		}
+	}
+	p.groups.Store(&next)
+	return change, nil
+}
+
+// Close retires all workers, waiting for their requests and background work
+// until ctx ends, and returns when no process and no goroutine is left. It
+// returns an error that says how many workers were cut short, if any.
+func (p *Pool) Close(ctx context.Context) error {
+	p.mu.Lock()
+	p.closed = true
+	groups := *p.groups.Load()
+	p.mu.Unlock()
+	for _, g := range groups {
+		g.close(function.ErrClosed, ReasonTermination)
+	}
+	stopped := make(chan struct{})
+	var cut atomic.Int64
+	go func() {
+		defer close(stopped)
+		<-ctx.Done()
+		for _, g := range groups {
+			cut.Add(int64(g.cut()))
+		}
+	}()
+	p.cancel()
+	p.warm.close()
+	drained := make(chan struct{})
+	go func() {
+		p.wg.Wait()
+		close(drained)
+	}()
+	select {
+	case <-drained:
+		// Nothing was cut; let the other goroutine find nothing to do.
+	case <-stopped:
+		<-drained
+	}
+	if n := cut.Load(); n > 0 {
+		return fmt.Errorf("stop workers: %d did not finish in time and were ended", n)
+	}
+	return nil
+}
+
+// Stats are counts of what the pool holds now.
+type Stats struct {
+	Functions, Workers, Idle, Starting, InFlight, Queued int
+}
+
+// Stats counts.
+func (p *Pool) Stats() Stats {
+	groups := *p.groups.Load()
+	s := Stats{Functions: len(groups), Idle: p.warm.count()}
+	for g := range maps.Values(groups) {
+		g.count(&s)
+	}
+	return s
+}
+
+// sameRun reports whether workers of a can go on for b.
+func sameRun(a, b *function.Function) bool {
+	x, y := *a, *b
+	x.VerifyJWT, y.VerifyJWT = false, false // the gateway's business
+	x.EnvSource, y.EnvSource = nil, nil
+	return reflect.DeepEqual(x, y)
+}
+
+// Warm starts a worker of the function if it has none, without a request.
+func (p *Pool) Warm(slug string) {
+	g, ok := (*p.groups.Load())[slug]
+	if !ok {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.warm()
+}

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package worker
+
+import "time"
+
+// CPU is known only on Linux.
+func (w *Worker) CPU() (time.Duration, bool) { return 0, false }

@@ -32,12 +32,22 @@
   const now = performance.now.bind(performance);
   const later = setTimeout.bind(globalThis);
   const { Response: R, Event: Ev, Promise: P, Error: E, Headers: H } = globalThis;
-  const isPrototypeOf = Function.prototype.call.bind(Object.prototype.isPrototypeOf);
-  const then = Function.prototype.call.bind(P.prototype.then);
-  const headerGet = Function.prototype.call.bind(H.prototype.get);
-  const headersOf = Function.prototype.call.bind(
-    Object.getOwnPropertyDescriptor(Request.prototype, "headers").get,
-  );
+  const uncurry = Function.prototype.bind.bind(Function.prototype.call);
+  const getterOf = (proto, name) => uncurry(Object.getOwnPropertyDescriptor(proto, name).get);
+  const isPrototypeOf = uncurry(Object.prototype.isPrototypeOf);
+  const then = uncurry(P.prototype.then);
+  const headerGet = uncurry(H.prototype.get);
+  const headersOf = getterOf(Request.prototype, "headers");
+  // Bytes with a secret in them are touched by nothing that can be replaced:
+  // not by methods of Uint8Array, whose this would be the bytes.
+  const U8 = Uint8Array;
+  const bytesProto = Object.getPrototypeOf(U8.prototype);
+  const lengthOf = getterOf(bytesProto, "length");
+  const bufferOf = getterOf(bytesProto, "buffer");
+  const endsWith = uncurry(String.prototype.endsWith);
+  const cut = uncurry(String.prototype.slice);
+  const find = uncurry(String.prototype.indexOf);
+  const toFixed = uncurry(Number.prototype.toFixed);
   const responsePrototype = R.prototype;
   const dispatchEvent = globalThis.dispatchEvent.bind(globalThis);
   const { defineProperty, keys } = Object;
@@ -52,8 +62,9 @@
   let sending = P.resolve();
   function send(line) {
     const bytes = encode(line + "\n");
+    const size = lengthOf(bytes);
     sending = then(sending, async () => {
-      for (let at = 0; at < bytes.length;) at += await controlWrite(bytes.subarray(at));
+      for (let at = 0; at < size;) at += await controlWrite(new U8(bufferOf(bytes), at, size - at));
     });
     return sending;
   }
@@ -63,24 +74,26 @@
   let handler; // (request, info) => Response | Promise<Response>
   let onError; // the function's own, from Deno.serve's options
   const current = new AsyncVariable(); // the call that code runs for
+  const getCall = current.get.bind(current);
+  const enterCall = current.enter.bind(current);
 
   class Call {
-    #request;
-    #id;
+    id; // read only when something is logged: most calls log nothing
     constructor(request) {
-      this.#request = request;
+      this.request = request;
     }
-    // The id is read only when something is logged: most calls log nothing.
-    get id() {
-      if (this.#id === undefined) {
-        try {
-          this.#id = headerGet(headersOf(this.#request), "sb-request-id") ?? "-";
-        } catch {
-          this.#id = "-"; // the request is over and its headers are gone
-        }
+  }
+
+  function idOf(call) {
+    if (call.id === undefined) {
+      try {
+        call.id = headerGet(headersOf(call.request), "sb-request-id") ?? "-";
+      } catch {
+        call.id = "-"; // the request is over and its headers are gone
       }
-      return this.#id;
+      call.request = undefined;
     }
+    return call.id;
   }
 
   class Info {
@@ -126,7 +139,7 @@
 
   function dispatch(request, native) {
     if (handler === undefined) return new R(null, { status: 204 });
-    const before = current.enter(new Call(request));
+    const before = enterCall(new Call(request));
     try {
       const answer = handler(request, new Info(request, native));
       // await, not then: a foreign thenable must not see our callbacks twice.
@@ -291,8 +304,8 @@
 
   let pending = 0;
   function waitUntil(promise) {
-    const call = current.get();
-    if (call !== undefined) call.id; // keep the id: the request may be gone when the task logs
+    const call = getCall();
+    if (call !== undefined) idOf(call); // keep the id: the request may be gone when the task logs
     pending++;
     if (pending === 1) send("wait 1");
     const done = () => {
@@ -316,14 +329,13 @@
 
   let secret = "";
   function emit(level, text) {
-    const body = encode(text.endsWith("\n") ? text.slice(0, -1) : text);
-    const call = current.get();
-    const head = encode("\x1e" + secret + " " + level + " " + (call === undefined ? "-" : call.id) + " " + body.length + "\n");
-    const frame = new Uint8Array(head.length + body.length + 1);
-    frame.set(head);
-    frame.set(body, head.length);
-    frame[frame.length - 1] = 10;
-    for (let at = 0; at < frame.length;) at += writeSync(frame.subarray(at));
+    const body = endsWith(text, "\n") ? text : text + "\n";
+    const call = getCall();
+    const id = call === undefined ? "-" : idOf(call);
+    const frame = encode("\x1e" + secret + " " + level + " " + id + " " + (lengthOf(encode(body)) - 1) + "\n" + body);
+    const size = lengthOf(frame);
+    let at = writeSync(frame);
+    while (at < size) at += writeSync(new U8(bufferOf(frame), at, size - at));
   }
 
   function inspectError(error) {
@@ -347,7 +359,7 @@
     secret = s;
     const began = now();
     for (const name of keys(env.toObject())) {
-      if (name !== "TMPDIR" && name !== "HOME") env.delete(name);
+      if (name !== "TMPDIR" && name !== "HOME" && name !== "TZ") env.delete(name);
     }
     for (const name of keys(variables)) env.set(name, variables[name]);
     env.set("DENO_SERVE_ADDRESS", "unix:" + nodePath);
@@ -374,7 +386,7 @@
       await send("failed " + stringify({ stage, message: messageOf(error), detail: inspectError(error) }));
       return;
     }
-    await send("ready " + mode + " " + (now() - began).toFixed(3));
+    await send("ready " + mode + " " + toFixed(now() - began, 3));
   }
 
   function messageOf(error) {
@@ -398,15 +410,15 @@
   }
 
   async function follow() {
-    const chunk = new Uint8Array(16384);
+    const chunk = new U8(16384);
     let rest = "";
     for (;;) {
       const n = await controlRead(chunk);
       if (n === null) exit(0); // the supervisor is gone
-      rest += decode(chunk.subarray(0, n), { stream: true });
-      for (let end; (end = rest.indexOf("\n")) >= 0;) {
-        const message = parse(rest.slice(0, end));
-        rest = rest.slice(end + 1);
+      rest += decode(new U8(bufferOf(chunk), 0, n), { stream: true });
+      for (let end; (end = find(rest, "\n")) >= 0;) {
+        const message = parse(cut(rest, 0, end));
+        rest = cut(rest, end + 1);
         if (message.c === "load") load(message);
         else if (message.c === "unload") unload(message.reason);
       }

@@ -102,6 +102,9 @@ func (r Runtime) Env(p Profile, dir string, lookup func(string) (string, bool)) 
 		"HOME=" + tmp,
 		"TMPDIR=" + tmp,
 	}
+	if _, ok := lookup("TZ"); !ok {
+		env = append(env, "TZ=UTC") // as on the hosted platform
+	}
 	for _, name := range passedOn {
 		if v, ok := lookup(name); ok {
 			env = append(env, name+"="+v)
@@ -110,8 +113,8 @@ func (r Runtime) Env(p Profile, dir string, lookup func(string) (string, bool)) 
 	return env
 }
 
-// passedOn are read by Deno itself while it starts; the bootstrap removes them
-// before a function's code runs.
+// passedOn are read by Deno itself while it starts; the bootstrap removes all
+// but the time zone before a function's code runs.
 var passedOn = []string{
 	"LD_LIBRARY_PATH", "TZ", "LANG",
 	"DENO_CERT", "DENO_TLS_CA_STORE", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS",

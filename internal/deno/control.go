@@ -21,6 +21,9 @@ type Load struct {
 // MarshalLine returns the control line, with its newline.
 func (l Load) MarshalLine() ([]byte, error) {
 	type plain Load
+	if l.Env == nil {
+		l.Env = map[string]string{} // the bootstrap reads an object, not null
+	}
 	b, err := json.Marshal(struct {
 		C string `json:"c"`
 		plain

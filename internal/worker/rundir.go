@@ -26,11 +26,20 @@ func OpenRunDir() (*RunDir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the folder of the workers: %w; set TMPDIR to a writable folder", err)
 	}
-	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	// It is locked before it has its name: a lock file that nobody holds is
+	// what others take for abandoned.
+	unnamed := filepath.Join(path, "lock.new")
+	lock, err := os.OpenFile(unnamed, os.O_CREATE|os.O_RDWR, 0o600)
 	if err == nil {
 		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	}
+	if err == nil {
+		err = os.Rename(unnamed, filepath.Join(path, "lock"))
+	}
 	if err != nil {
+		if lock != nil {
+			lock.Close()
+		}
 		os.RemoveAll(path)
 		return nil, fmt.Errorf("lock the folder of the workers: %w", err)
 	}

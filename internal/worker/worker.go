@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -198,7 +199,13 @@ func (w *Worker) next(ctx context.Context) (deno.Event, error) {
 	case ev := <-w.events:
 		return ev, nil
 	case <-w.done:
-		return deno.Event{}, errors.New("deno ended")
+		// Its last word may have come just before its end.
+		select {
+		case ev := <-w.events:
+			return ev, nil
+		default:
+			return deno.Event{}, errEnded
+		}
 	case <-ctx.Done():
 		return deno.Event{}, context.Cause(ctx)
 	}
@@ -240,7 +247,7 @@ func (w *Worker) Load(ctx context.Context, a Assignment) (deno.Ready, error) {
 	defer cancel()
 	if _, err := w.control.Write(line); err != nil {
 		<-w.done
-		return deno.Ready{}, w.bootFailure(a, errors.New("deno ended"))
+		return deno.Ready{}, w.bootFailure(a, errEnded)
 	}
 	for {
 		ev, err := w.next(ctx)
@@ -248,8 +255,9 @@ func (w *Worker) Load(ctx context.Context, a Assignment) (deno.Ready, error) {
 		case err != nil:
 			return deno.Ready{}, w.bootFailure(a, err)
 		case ev.Failed != nil:
+			message, _, _ := strings.Cut(ev.Failed.Message, "\n") // Detail has all of it
 			return deno.Ready{}, &function.BootError{
-				Slug: a.Slug, Stage: ev.Failed.Stage, Message: ev.Failed.Message, Detail: ev.Failed.Detail,
+				Slug: a.Slug, Stage: ev.Failed.Stage, Message: message, Detail: ev.Failed.Detail,
 			}
 		case ev.Ready != nil:
 			w.serve(ev.Ready.Mode)
@@ -258,18 +266,21 @@ func (w *Worker) Load(ctx context.Context, a Assignment) (deno.Ready, error) {
 	}
 }
 
-var errBootTimeout = errors.New("boot timeout")
+var (
+	errBootTimeout = errors.New("boot timeout")
+	errEnded       = errors.New("deno ended")
+)
 
 // bootFailure says why a load ended without an answer from the bootstrap.
 func (w *Worker) bootFailure(a Assignment, err error) error {
-	if errors.Is(err, context.Canceled) {
-		return err
-	}
 	e := &function.BootError{Slug: a.Slug, Stage: "load", Err: err}
-	if errors.Is(err, errBootTimeout) {
+	switch {
+	case errors.Is(err, errBootTimeout):
 		e.Stage = "serve"
 		e.Message = fmt.Sprintf("the function did not begin to serve within %s: it must call Deno.serve, export default { fetch }, or listen with node:http", a.Boot)
 		return e
+	case !errors.Is(err, errEnded):
+		return fmt.Errorf("load function %s: %w", a.Slug, err) // the caller's context
 	}
 	exit := w.Exit()
 	e.Message = fmt.Sprintf("the process ended with code %d while the function was loading", exit.Code)

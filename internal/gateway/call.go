@@ -72,12 +72,19 @@ func (c *Call) identify(region string) {
 
 // stamp puts the platform's headers into an answer, whatever it had there.
 func (c *Call) stamp(h http.Header) {
-	v := c.values
-	h["Sb-Request-Id"] = v[valueRequestID : valueRequestID+1 : valueRequestID+1]
-	h["X-Served-By"] = v[valueServedBy : valueServedBy+1 : valueServedBy+1]
-	h["X-Sb-Edge-Region"] = v[valueRegion : valueRegion+1 : valueRegion+1]
-	if v[valueExecutionID] != "" {
-		h["X-Deno-Execution-Id"] = v[valueExecutionID : valueExecutionID+1 : valueExecutionID+1]
+	c.put(h, "Sb-Request-Id", valueRequestID)
+	c.put(h, "X-Served-By", valueServedBy)
+	c.put(h, "X-Sb-Edge-Region", valueRegion)
+	if c.values[valueExecutionID] != "" {
+		c.put(h, "X-Deno-Execution-Id", valueExecutionID)
+	}
+}
+
+// put sets one header, unless it is so already: assigning even a key that is
+// there makes a Go map of eight grow, which costs four allocations.
+func (c *Call) put(h http.Header, name string, value int) {
+	if had := h[name]; len(had) != 1 || had[0] != c.values[value] {
+		h[name] = c.values[value : value+1 : value+1]
 	}
 }
 
@@ -89,7 +96,7 @@ func (c *Call) executedBy(id string, h http.Header) {
 		c.values = &[4]string{c.values[0], c.values[1], c.values[2], ""}
 	}
 	c.values[valueExecutionID] = id
-	h["X-Deno-Execution-Id"] = c.values[valueExecutionID:]
+	c.put(h, "X-Deno-Execution-Id", valueExecutionID)
 }
 
 // functionError marks a 5xx as the function's own.
@@ -102,13 +109,5 @@ func (c *Call) editHead(status int, h http.Header) {
 	delete(h, "X-Relay-Error")
 	if status >= http.StatusInternalServerError {
 		h["Sb-Error-Code"] = functionError
-	}
-}
-
-// fail notes a platform error.
-func (c *Call) fail(status int, err error) {
-	c.Status = status
-	if err != nil {
-		c.Err = err
 	}
 }

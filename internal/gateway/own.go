@@ -25,7 +25,7 @@ func (s *Server) own(w http.ResponseWriter, r *http.Request, c *Call) {
 	case RouteMetric:
 		answer = s.counters()
 	default:
-		answer = message{"Selvedge serves functions at " + functionsPrefix + "/<name>"}
+		answer = message{"Selvedge serves functions at " + functionsPrefix + "/{name}"}
 	}
 	body, err := json.Marshal(answer)
 	if err != nil {

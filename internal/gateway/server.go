@@ -16,9 +16,9 @@ import (
 
 const (
 	readHeaderTimeout = 10 * time.Second
-	// idleTimeout is longer than the 600 s an ALB can be set to keep an idle
-	// connection at most within reason; were ours shorter, the ALB would send
-	// requests into connections that we are closing and answer 502.
+	// idleTimeout is longer than a load balancer's in front (an ALB's is 60 s
+	// unless set): were ours the shorter one, it would send requests into
+	// connections that we are closing and answer them with 502.
 	idleTimeout    = 620 * time.Second
 	maxHeaderBytes = 64 << 10
 	// closeGrace is how long connections without a request are waited for at

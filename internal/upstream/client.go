@@ -118,7 +118,9 @@ func (c *Client) dial(ctx context.Context, patience time.Duration) (*net.UnixCon
 		// A full listen queue is EAGAIN on a unix socket (connect(2)), where
 		// TCP would wait in the kernel: a burst must not look like a death.
 		if !errors.Is(err, syscall.EAGAIN) {
-			c.refused.Store(true)
+			if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) {
+				c.refused.Store(true)
+			}
 			return nil, &Error{Kind: function.ErrWorkerGone, Err: err}
 		}
 		if now := time.Now(); until.IsZero() {

@@ -1,0 +1,116 @@
+package gateway
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/selvedge-dev/selvedge/internal/function"
+)
+
+func TestParseRoute(t *testing.T) {
+	for _, tc := range []struct {
+		target string
+		want   Route
+	}{
+		{"/hello", Route{RouteFunction, "hello", "/hello"}},
+		{"/hello/", Route{RouteFunction, "hello", "/hello/"}},
+		{"/hello?a=/x//y?z", Route{RouteFunction, "hello", "/hello?a=/x//y?z"}},
+		{"/functions/v1/hello", Route{RouteFunction, "hello", "/hello"}},
+		{"/functions/v1/hello/a%2Fb//%41/../c?q=%20", Route{RouteFunction, "hello", "/hello/a%2Fb//%41/../c?q=%20"}},
+		{"/functions/v1/functions/v1/x", Route{RouteFunction, "functions", "/functions/v1/x"}},
+		{"/functions", Route{RouteFunction, "functions", "/functions"}},
+		{"/functions/v2/hello", Route{RouteFunction, "functions", "/functions/v2/hello"}},
+		{"/hello/../other", Route{RouteFunction, "hello", "/hello/../other"}},
+		{"http://host/functions/v1/hello?x", Route{RouteFunction, "hello", "/hello?x"}},
+		{"/", Route{Kind: RouteIndex}},
+		{"/?x", Route{Kind: RouteIndex}},
+		{"/health", Route{Kind: RouteHealth}},
+		{"/health?x=1", Route{Kind: RouteHealth}},
+		{"/_internal/health", Route{Kind: RouteHealth}},
+		{"/_internal/metric", Route{Kind: RouteMetric}},
+		{"", Route{}}, {"*", Route{}}, {"host:443", Route{}}, {"//", Route{}}, {"//hello", Route{}},
+		{"http://host", Route{}}, {"http://host?/hello", Route{}},
+		{"/functions/v1", Route{}}, {"/functions/v1/", Route{}}, {"/functions/v1//hello", Route{}},
+		{"/functions/v1/../hello", Route{}}, {"/functions/v1?/hello", Route{}},
+		{"/_internal/other", Route{}}, {"/_shared", Route{}}, {"/.git/config", Route{}}, {"/1x", Route{}},
+		{"/hello%2Fworld", Route{}}, {"/hel%6Co", Route{}}, {"/..%2Fhello", Route{}}, {"/hello\\..\\x", Route{}},
+		{"/hello;x", Route{}}, {"/héllo", Route{}},
+	} {
+		if got := ParseRoute(tc.target); got != tc.want {
+			t.Errorf("ParseRoute(%q) = %+v, want %+v", tc.target, got, tc.want)
+		}
+	}
+}
+
+// FuzzRoute checks that a slug is always a valid one and stands literally in
+// the target, and that what the function sees is a part of what was received.
+func FuzzRoute(f *testing.F) {
+	for _, s := range []string{"/hello/x?y", "/functions/v1/hello//a%2F..", "//x", "http://h/functions/v1/a", "*", "/a/../b"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, target string) {
+		r := ParseRoute(target)
+		if r.Kind != RouteFunction {
+			if r.Slug != "" || r.Target != "" {
+				t.Fatalf("%q: %+v", target, r)
+			}
+			return
+		}
+		if !function.ValidSlug(r.Slug) || !strings.HasSuffix(target, r.Target) {
+			t.Fatalf("%q: %+v", target, r)
+		}
+		rest, ok := strings.CutPrefix(r.Target, "/"+r.Slug)
+		if !ok || rest != "" && rest[0] != '/' && rest[0] != '?' {
+			t.Fatalf("%q: %+v", target, r)
+		}
+		// Going in by the other door leads to the same function.
+		if again := ParseRoute(functionsPrefix + r.Target); again != r {
+			t.Fatalf("%q: %+v, again %+v", target, r, again)
+		}
+		// What net/http takes for the path agrees about the first segment.
+		if u, err := url.ParseRequestURI(r.Target); err == nil && strings.HasPrefix(r.Target, "/") {
+			if first, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/"); first != r.Slug {
+				t.Fatalf("%q: slug %q, net/url sees %q", target, r.Slug, first)
+			}
+		}
+	})
+}
+
+func TestOutside(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		header http.Header
+		want   origin
+	}{
+		{"plain", nil, origin{"http", "here:8000", "10.0.0.1"}},
+		{"behind a proxy", http.Header{"X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"api.example.com"}, "X-Forwarded-For": {"1.2.3.4"}},
+			origin{"https", "api.example.com", "1.2.3.4, 10.0.0.1"}},
+		{"lists", http.Header{"X-Forwarded-Proto": {"HTTPS, http"}, "X-Forwarded-Host": {"a.b:8443 , c"}, "X-Forwarded-For": {"1.1.1.1, 2.2.2.2", "3.3.3.3"}},
+			origin{"https", "a.b:8443", "1.1.1.1, 2.2.2.2, 3.3.3.3, 10.0.0.1"}},
+		{"nonsense", http.Header{"X-Forwarded-Proto": {"javascript"}, "X-Forwarded-Host": {"evil/path?"}},
+			origin{"http", "here:8000", "10.0.0.1"}},
+	} {
+		r := &http.Request{Header: tc.header, Host: "here:8000", RemoteAddr: "10.0.0.1:5555"}
+		if got := outside(r); got != tc.want {
+			t.Errorf("%s: %+v, want %+v", tc.name, got, tc.want)
+		}
+	}
+	if got := outside(&http.Request{RemoteAddr: "[::1]:1"}); got != (origin{"http", "localhost", "::1"}) {
+		t.Errorf("without a host: %+v", got)
+	}
+}
+
+func TestClientIP(t *testing.T) {
+	r := &http.Request{RemoteAddr: "10.0.0.1:5555", Header: http.Header{"X-Forwarded-For": {"6.6.6.6", "1.2.3.4, 10.0.0.9"}}}
+	for proxies, want := range []string{"10.0.0.1", "10.0.0.9", "1.2.3.4", "6.6.6.6", "6.6.6.6"} {
+		if got := clientIP(r, proxies); got != want {
+			t.Errorf("behind %d: %s, want %s", proxies, got, want)
+		}
+	}
+	r.Header = http.Header{"X-Forwarded-For": {"<script>"}}
+	if got := clientIP(r, 1); got != "10.0.0.1" {
+		t.Errorf("nonsense: %s", got)
+	}
+}

@@ -9,7 +9,8 @@
 // Control channel: one unix socket connection, lines in both directions.
 //   to the worker:   JSON, {"c":"load",...} once, then {"c":"unload","reason"}
 //   to the supervisor: "up", "ready <mode> <ms>", "failed <json>",
-//                      "wait <pending waitUntil promises>", "unloaded"
+//                      "wait 1" while promises of waitUntil are pending, else
+//                      "wait 0", "unloaded"
 // Console output goes to stderr in frames that carry a secret of this worker,
 // written synchronously so that it survives a crash or an endless loop:
 //   0x1e <secret> <level> <request id or -> <length> "\n" <text> "\n"
@@ -424,6 +425,15 @@
       }
     }
   }
+
+  // Deno reads these when the first request of fetch makes its client, which
+  // would be after they were removed. A data URL makes the client and sends
+  // nothing; it takes 8 ms and 1 MB, so only where there is something to read.
+  const network = [
+    "DENO_CERT", "DENO_TLS_CA_STORE", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS",
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+  ];
+  if (network.some((name) => env.has(name))) await (await fetch("data:,")).text();
 
   await send("up");
   follow();

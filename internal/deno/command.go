@@ -3,6 +3,7 @@ package deno
 import (
 	"path/filepath"
 	"strconv"
+	"strings"
 )
 
 // A Runtime is what all workers of a server have in common.
@@ -50,7 +51,7 @@ const allowedSys = "hostname,osRelease,osUptime,loadavg,systemMemoryInfo,cpus,ho
 
 // Args returns the arguments of a worker whose private folder is dir.
 func (r Runtime) Args(p Profile, dir string) []string {
-	read := r.BundleDir + "," + dir
+	read := listed(r.BundleDir) + "," + listed(dir)
 	args := []string{
 		"run",
 		"--quiet",
@@ -59,7 +60,7 @@ func (r Runtime) Args(p Profile, dir string) []string {
 		"--no-remote",
 		"--cached-only",
 		"--v8-flags=--max-heap-size=" + strconv.Itoa(p.MemoryMB),
-		"--allow-write=" + dir,
+		"--allow-write=" + listed(dir),
 		"--allow-env",
 		"--allow-net",
 		"--deny-net=" + deniedNet,
@@ -69,7 +70,7 @@ func (r Runtime) Args(p Profile, dir string) []string {
 	if u := p.Unbundled; u.CacheDir == "" {
 		args = append(args, "--no-config", "--no-npm")
 	} else {
-		read += "," + filepath.Join(u.CacheDir, "npm")
+		read += "," + listed(filepath.Join(u.CacheDir, "npm"))
 		args = append(args, "--node-modules-dir=none")
 		if u.Config != "" {
 			args = append(args, "--config="+u.Config)
@@ -85,6 +86,10 @@ func (r Runtime) Args(p Profile, dir string) []string {
 	}
 	return append(args, "--allow-read="+read, r.Bootstrap, dir)
 }
+
+// listed returns a path as an item of a list of permissions, where a comma is
+// written twice.
+func listed(path string) string { return strings.ReplaceAll(path, ",", ",,") }
 
 // Env returns the whole environment of a worker at its start. Nothing of the
 // supervisor's own is passed on but what a process needs to find its libraries,

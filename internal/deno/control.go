@@ -76,21 +76,33 @@ type Failed struct {
 	Detail  string `json:"detail"`
 }
 
+// maxEvaluate is more milliseconds than any load may take.
+const maxEvaluate = 1e9
+
 // ParseEvent parses one control line, without its newline.
 func ParseEvent(line string) (Event, error) {
 	word, rest, _ := strings.Cut(line, " ")
 	switch word {
 	case "up":
+		if line != word {
+			break
+		}
 		return Event{Up: true}, nil
 	case "unloaded":
+		if line != word {
+			break
+		}
 		return Event{Unloaded: true}, nil
 	case "wait":
-		waiting := rest != "0"
+		if rest != "0" && rest != "1" {
+			return Event{}, fmt.Errorf("parse control line %.80q: neither 0 nor 1", line)
+		}
+		waiting := rest == "1"
 		return Event{Waiting: &waiting}, nil
 	case "ready":
 		mode, ms, _ := strings.Cut(rest, " ")
 		f, err := strconv.ParseFloat(ms, 64)
-		if err != nil || (Mode(mode) != ModeServe && Mode(mode) != ModeNode) {
+		if err != nil || !(f >= 0 && f < maxEvaluate) || (Mode(mode) != ModeServe && Mode(mode) != ModeNode) {
 			return Event{}, fmt.Errorf("parse control line %.80q: not a mode and milliseconds", line)
 		}
 		return Event{Ready: &Ready{Mode: Mode(mode), Evaluate: time.Duration(f * float64(time.Millisecond))}}, nil
@@ -98,6 +110,9 @@ func ParseEvent(line string) (Event, error) {
 		var f Failed
 		if err := json.Unmarshal([]byte(rest), &f); err != nil {
 			return Event{}, fmt.Errorf("parse control line %.80q: %w", line, err)
+		}
+		if f.Stage == "" {
+			return Event{}, fmt.Errorf("parse control line %.80q: no stage", line)
 		}
 		return Event{Failed: &f}, nil
 	}

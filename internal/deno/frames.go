@@ -37,6 +37,10 @@ const MaxRecord = 64 << 10
 // maxHead bounds a frame's head; a longer one is not ours.
 const maxHead = 256
 
+// maxBody bounds what a head may announce: V8's longest string has 512 MiB,
+// three times that in UTF-8.
+const maxBody = 2 << 30
+
 // Frames splits a worker's output into records. Console calls arrive in frames
 // marked with a secret that only the bootstrap knows, so that what a function
 // prints cannot pass for one. It is not safe for concurrent use.
@@ -140,7 +144,10 @@ func (f *Frames) readHead(p []byte) []byte {
 			f.head = append(f.head, c)
 			continue
 		}
-		f.begin()
+		if !f.begin() {
+			f.notAHead()
+			f.endLine()
+		}
 		return p[i+1:]
 	}
 	return nil
@@ -153,17 +160,16 @@ func (f *Frames) notAHead() {
 	f.head = f.head[:0]
 }
 
-func (f *Frames) begin() {
+// begin takes a whole head, without its newline, unless it is malformed.
+func (f *Frames) begin() bool {
 	fields := bytes.Split(f.head[len(f.marker):], []byte(" "))
 	if len(fields) != 3 {
-		f.notAHead()
-		return
+		return false
 	}
 	level, err1 := strconv.Atoi(string(fields[0]))
 	size, err2 := strconv.Atoi(string(fields[2]))
-	if err1 != nil || err2 != nil || size < 0 || level < int(LevelDebug) || level > int(LevelError) {
-		f.notAHead()
-		return
+	if err1 != nil || err2 != nil || size < 0 || size > maxBody || level < int(LevelDebug) || level > int(LevelError) {
+		return false
 	}
 	f.endLine() // keep the order of raw and framed output
 	f.inHead = false
@@ -174,6 +180,7 @@ func (f *Frames) begin() {
 	f.body = f.body[:0]
 	f.want = size + 1
 	f.head = f.head[:0]
+	return true
 }
 
 func (f *Frames) readBody(p []byte) []byte {

@@ -455,3 +455,38 @@ func TestManyRequestsAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// A function's requests go out as the machine's administrator wants it, though
+// the function does not see the variables that say so.
+func TestProxyAndCertificates(t *testing.T) {
+	// Not parallel: it sets variables of the supervisor.
+	tlsServer, ca := denotest.TLSServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "tls") }))
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "proxied "+r.URL.String()) }))
+	defer proxy.Close()
+	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "DENO_CERT", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"} {
+		t.Setenv(name, "")
+		os.Unsetenv(name)
+	}
+	const source = `Deno.serve(async (req) => {
+		const url = new URL(req.url).searchParams.get("url");
+		try { return new Response(await (await fetch(url)).text()); } catch (e) { return new Response(String(e)); }
+	});`
+	for name, c := range map[string]struct{ variable, value, url, want string }{
+		"proxy":               {"HTTP_PROXY", proxy.URL, "http://far.example/x", "proxied http://far.example/x"},
+		"lower case proxy":    {"http_proxy", proxy.URL, "http://far.example/x", "proxied http://far.example/x"},
+		"SSL_CERT_FILE":       {"SSL_CERT_FILE", ca, tlsServer, "tls"},
+		"DENO_CERT":           {"DENO_CERT", ca, tlsServer, "tls"},
+		"NODE_EXTRA_CA_CERTS": {"NODE_EXTRA_CA_CERTS", ca, tlsServer, "tls"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(c.variable, c.value)
+			if strings.HasSuffix(c.variable, "CERT_FILE") {
+				t.Setenv("DENO_TLS_CA_STORE", "system")
+			}
+			sub := loaded(t, source)
+			if got := sub.get(t, "/fn?url="+c.url, ""); got != c.want {
+				t.Errorf("%q", got)
+			}
+		})
+	}
+}

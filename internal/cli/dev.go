@@ -48,6 +48,7 @@ requests that are running finish on the old code.`,
 			if err != nil {
 				return err
 			}
+			srv.resolve = func() (*config.Config, error) { return resolve(cmd, config.Dev) }
 			printBanner(s.Err, srv, set)
 			ctx, cancel := context.WithCancel(cmd.Context())
 			stopped := make(chan struct{})
@@ -121,7 +122,13 @@ func (s *server) reload(ctx context.Context, w io.Writer, set *function.Set) {
 // that did; functions they belong to are started, so that a mistake shows in
 // the terminal without a request.
 func (s *server) apply(w io.Writer, before *function.Set, paths []string) *function.Set {
-	set, project, err := s.cfg.Discover()
+	// Resolved again, because config.toml itself may have come or gone.
+	cfg, err := s.resolve()
+	if err != nil {
+		s.log.Error("the configuration cannot be read; the functions stay as they were", "err", err)
+		return before
+	}
+	set, project, err := cfg.Discover()
 	if err != nil {
 		s.log.Error("the configuration cannot be read; the functions stay as they were", "err", err)
 		return before

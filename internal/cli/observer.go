@@ -53,6 +53,9 @@ func (o observer) Exit(e pool.Exit) {
 	}
 	if e.Reason != "" {
 		event.Kind, event.Reason = observe.Shutdown, e.Reason
+		if e.Asked {
+			event.ExitCode = 0 // of the signal it was sent, which says nothing
+		}
 		event.Log(o.log)
 		return
 	}

@@ -28,6 +28,8 @@ type server struct {
 	gateway  *gateway.Server
 	listener net.Listener
 	served   chan error
+	// resolve reads the configuration again; dev sets it.
+	resolve func() (*config.Config, error)
 }
 
 // invoker gives the gateway the pool's leases under the name it knows.

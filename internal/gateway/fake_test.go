@@ -123,6 +123,7 @@ func (l *fakeLease) Absolute() bool             { return true }
 func (l *fakeLease) RequestIdle() time.Duration { return l.idle }
 func (l *fakeLease) ExecutionID() string        { return l.id }
 func (l *fakeLease) Release()                   { l.pool.released.Add(1) }
+func (l *fakeLease) Suspect()                   {}
 
 // A site is a running Server over a fake pool.
 type site struct {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/selvedge-dev/selvedge/internal/function"
 	"github.com/selvedge-dev/selvedge/internal/upstream"
 )
 
@@ -56,6 +57,9 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, c *Call, lease 
 		FirstByte: lease.RequestIdle(),
 		OnHead:    c.onHead,
 	})
+	if errors.Is(err, function.ErrWorkerGone) || errors.Is(err, upstream.ErrAnswerCut) {
+		lease.Suspect()
+	}
 	c.Status, c.Bytes = res.Status, res.Bytes
 	if res.Status == http.StatusSwitchingProtocols {
 		s.metrics.upgraded.Add(1)

@@ -33,6 +33,9 @@ type Lease interface {
 	RequestIdle() time.Duration
 	// ExecutionID is the worker's, a UUID.
 	ExecutionID() string
+	// Suspect is called before Release when the worker broke off without a
+	// whole answer, so that no other request is sent to one that is ending.
+	Suspect()
 	// Release gives the worker back. It is called exactly once.
 	Release()
 }

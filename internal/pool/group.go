@@ -121,7 +121,7 @@ func (g *group) pick() *member {
 	var best *member
 	room := g.room()
 	for _, m := range g.members {
-		if m.retiring != "" || m.generation != g.generation || m.inFlight >= room || m.client.Refused() {
+		if m.retiring != "" || m.generation != g.generation || m.inFlight >= room || m.w.State() != worker.Ready || m.client.Refused() {
 			continue
 		}
 		if best == nil || m.inFlight < best.inFlight {

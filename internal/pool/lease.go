@@ -25,6 +25,23 @@ func (l *Lease) RequestIdle() time.Duration { return l.requestIdle }
 // ExecutionID is the worker's.
 func (l *Lease) ExecutionID() string { return l.m.w.ID }
 
+// suspectPatience is how long a worker whose connection broke may take to be
+// seen to end. The kernel closes a dying process's sockets some milliseconds
+// before it reports its end.
+const suspectPatience = 250 * time.Millisecond
+
+// Suspect is called before Release when the worker broke off: it waits a
+// moment for its end to be known, so that the next request does not go to a
+// process that is about to be gone.
+func (l *Lease) Suspect() {
+	timer := time.NewTimer(suspectPatience)
+	defer timer.Stop()
+	select {
+	case <-l.m.w.Done():
+	case <-timer.C:
+	}
+}
+
 // Release gives the worker back. It must be called exactly once.
 func (l *Lease) Release() { l.m.release() }
 

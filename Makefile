@@ -1,0 +1,49 @@
+# Everything a developer runs. The two that matter: `make run` and `make test`.
+
+GO ?= go
+# The race detector needs a C compiler; without one the tests run plainly.
+RACE := $(shell $(GO) env CGO_ENABLED | grep -q 1 && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
+
+.PHONY: run build test vet lint unit e2e fuzz bench bench-quick tidy-check clean
+
+run: ## serve the functions of this folder, reload on save
+	$(GO) run ./cmd/selvedge dev
+
+build: ## bin/selvedge
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" -o bin/selvedge ./cmd/selvedge
+
+test: vet lint unit e2e ## everything, with the real Deno
+
+vet:
+	$(GO) vet ./...
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-clean:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+
+lint:
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+unit:
+	@test -n "$(RACE)" || echo "no C compiler: the race detector is off"
+	$(GO) test $(RACE) -timeout 15m $$($(GO) list ./... | grep -v /e2e)
+
+e2e: ## the real binary, the real Deno
+	$(GO) test $(RACE) -timeout 15m -count=1 ./e2e
+
+FUZZTIME ?= 10s
+fuzz: ## every fuzz target, FUZZTIME each
+	@for pkg in $$($(GO) list ./internal/...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg || exit 1; \
+	  done; \
+	done
+
+bench: ## the figures of docs/performance.md, against real peers
+	$(GO) run ./bench -write
+
+bench-quick: ## does the benchmark still run?
+	$(GO) run ./bench -quick
+
+tidy-check:
+	$(GO) mod tidy -diff
+
+clean:
+	rm -rf bin

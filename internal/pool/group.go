@@ -183,27 +183,32 @@ func (g *group) scale() {
 // started takes in a worker that came up, or the reason why none did.
 func (g *group) started(m *member, generation int, err error) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	if generation != g.generation || g.closed != nil {
-		if m != nil { // the function changed while this was starting
-			g.adopt(m)
-			g.retire(m, ReasonCodeChanged)
-		}
-		return
+	current := generation == g.generation
+	if current {
+		g.starting--
 	}
-	g.starting--
-	if err != nil {
-		next := g.retry.failed(err, time.Now())
-		g.p.opts.Observer.BootFailure(g.slug, err, next)
+	var next time.Duration
+	failed := false
+	switch {
+	case m != nil && (!current || g.closed != nil):
+		g.adopt(m)
+		g.retire(m, ReasonCodeChanged)
+	case m != nil:
+		g.retry.succeeded()
+		g.adopt(m)
+		g.handOver()
+		g.scale()
+	case current && g.closed == nil:
+		failed = true
+		next = g.retry.failed(err, time.Now())
 		if g.starting == 0 && !g.serving() {
 			g.answerAll(err)
 		}
-		return
 	}
-	g.retry.succeeded()
-	g.adopt(m)
-	g.handOver()
-	g.scale()
+	g.mu.Unlock()
+	if failed {
+		g.p.opts.Observer.BootFailure(g.slug, err, next)
+	}
 }
 
 // adopt adds a member and watches for its end.
@@ -238,17 +243,21 @@ func (g *group) answerAll(err error) {
 func (g *group) watch(m *member) {
 	defer g.p.wg.Done()
 	<-m.w.Done()
+	exit := Exit{Slug: g.slug, ExecutionID: m.w.ID, Exit: m.w.Exit()}
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	if i := slices.Index(g.members, m); i >= 0 {
 		g.members = slices.Delete(g.members, i, i+1)
 	}
-	g.p.opts.Observer.Exit(Exit{
-		Slug: g.slug, ExecutionID: m.w.ID, Reason: m.retiring,
-		Requests: m.served, InFlight: m.inFlight, Exit: m.w.Exit(),
-	})
-	m.retiring = "exited"
+	exit.Requests, exit.InFlight = m.served, m.inFlight
+	if exit.Asked { // else it ended by itself, whatever was to become of it
+		exit.Reason = m.retiring
+	}
+	// Leases of it may still be given back, when nobody waits for the pool's
+	// goroutines any more: that must not start another one.
+	m.retiring, m.finishing = "exited", true
 	g.scale() // for those who wait
+	g.mu.Unlock()
+	g.p.opts.Observer.Exit(exit)
 }
 
 // update sets the function, or why there is none. It reports whether workers

@@ -38,7 +38,8 @@ type Starter interface {
 }
 
 // An Observer is told what happens to workers. Its methods may be called at
-// the same time and must not block.
+// the same time. None is called with a lock of the pool held, so they may ask
+// the pool; but a worker's next log line, and the pool's Close, wait for them.
 type Observer interface {
 	Log(slug, executionID string, r deno.Record)
 	Boot(Boot)
@@ -234,28 +235,25 @@ func (p *Pool) Close(ctx context.Context) error {
 	for _, g := range groups {
 		g.close(function.ErrClosed, ReasonTermination)
 	}
-	stopped := make(chan struct{})
-	var cut atomic.Int64
-	go func() {
-		defer close(stopped)
-		<-ctx.Done()
-		for _, g := range groups {
-			cut.Add(int64(g.cut()))
-		}
-	}()
 	p.cancel()
-	p.warm.close()
 	drained := make(chan struct{})
 	go func() {
+		p.warm.close()
 		p.wg.Wait()
 		close(drained)
 	}()
 	select {
 	case <-drained:
-		// Nothing was cut; let the other goroutine find nothing to do.
-	case <-stopped:
-		<-drained
+		return nil
+	case <-ctx.Done():
 	}
+	var cutting sync.WaitGroup
+	var cut atomic.Int64
+	for _, g := range groups {
+		cutting.Go(func() { cut.Add(int64(g.cut())) })
+	}
+	cutting.Wait()
+	<-drained
 	if n := cut.Load(); n > 0 {
 		return fmt.Errorf("stop workers: %d did not finish in time and were ended", n)
 	}

@@ -316,3 +316,18 @@ func write(t *testing.T, path, content string) {
 		t.Fatal(err)
 	}
 }
+
+// runIn executes a command of the binary to its end, with in as its stdin.
+func runIn(t *testing.T, in string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	cmd := exec.Command(binary, args...)
+	cmd.Dir = t.TempDir()
+	cmd.Env = environ("SELVEDGE_DATA_DIR="+dataDir, "SELVEDGE_DENO="+denotest.Binary(t))
+	cmd.Stdin = strings.NewReader(in)
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	_ = cmd.Run()
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+func trim(s string) string { return strings.TrimSpace(s) }

@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"net"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -254,16 +253,4 @@ func TestFunctionEnvironment(t *testing.T) {
 			t.Errorf("%s is visible to the function: %s", secret, a.body)
 		}
 	}
-}
-
-// run executes a command of the binary to its end.
-func run(t *testing.T, dir string, env []string, args ...string) (stdout, stderr string, code int) {
-	t.Helper()
-	cmd := exec.Command(binary, args...)
-	cmd.Dir = dir
-	cmd.Env = append(environ("SELVEDGE_DATA_DIR="+dataDir, "SELVEDGE_DENO="+denotest.Binary(t)), env...)
-	var out, errs strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	_ = cmd.Run()
-	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }

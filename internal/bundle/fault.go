@@ -21,8 +21,11 @@ func (e *sourceFault) Error() string { return e.output }
 // final are messages that running from source would only repeat.
 var final = []string{
 	"SyntaxError", "Module not found", "No matching export", "Could not find constraint",
-	"failed to load", "not a dependency", "Import '", "integrity", "lockfile",
+	"failed to load", "not a dependency", "Import '", "integrity", "lockfile", bundlerPackage,
 }
+
+// bundlerPackage is what Deno downloads from npm at the first bundling.
+const bundlerPackage = "@esbuild/"
 
 // mayRunUnbundled reports whether it was the bundler that could not cope, as
 // with native add-ons, rather than the source that is wrong.
@@ -85,6 +88,8 @@ func (e *sourceFault) trimmed() string {
 // hint is what to do next about the faults people have most.
 func (e *sourceFault) hint() string {
 	switch {
+	case strings.Contains(e.output, bundlerPackage):
+		return "Deno's bundler is downloaded once from the npm registry: check the network, HTTPS_PROXY, certificates (SSL_CERT_FILE, DENO_CERT), and the registry in .npmrc or npm_config_registry"
 	case strings.Contains(e.output, "not a dependency and not in import map"):
 		return `declare it in the function's deno.json: { "imports": { "NAME": "npm:NAME@VERSION" } }, or import "npm:NAME@VERSION" directly`
 	case strings.Contains(e.output, "Could not find constraint"):

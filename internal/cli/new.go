@@ -3,6 +3,8 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -52,7 +54,11 @@ func newNew(s Streams) *cobra.Command {
 				return err
 			}
 			if hints.Config != "" {
-				fmt.Fprintf(s.Err, "\nAdd to %s:\n\n%s\n", filepath.Join(filepath.Dir(root), "config.toml"), strings.TrimSpace(hints.Config))
+				file := filepath.Join(filepath.Dir(root), "config.toml")
+				if err := appendConfig(file, hints.Config); err != nil {
+					return fmt.Errorf("declare the function's static files: %w; add this to %s yourself:\n\n%s", err, file, hints.Config)
+				}
+				fmt.Fprintf(s.Err, "\nAdded [functions.%s] to %s\n", args[0], file)
 			}
 			fmt.Fprintf(s.Err, "\nNext:\n  selvedge dev\n  %s\n", hints.Curl)
 			return nil
@@ -62,6 +68,24 @@ func newNew(s Streams) *cobra.Command {
 	cmd.Flags().StringVar(&folder, "functions", "", "the functions folder (default: the one found, else ./functions)")
 	_ = cmd.RegisterFlagCompletionFunc("template", cobra.FixedCompletions(cobraStrings(names), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// appendConfig adds a table to a config.toml, which need not exist yet.
+func appendConfig(file, table string) error {
+	before, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	text := strings.TrimSpace(table) + "\n"
+	if len(before) > 0 {
+		text = strings.TrimRight(string(before), "\n") + "\n\n" + text
+	}
+	tmp := file + ".tmp"
+	if err := os.WriteFile(tmp, []byte(text), 0o644); err != nil {
+		return err
+	}
+	defer os.Remove(tmp)
+	return os.Rename(tmp, file)
 }
 
 func cobraStrings(in []string) []cobra.Completion {

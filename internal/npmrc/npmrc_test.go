@@ -221,7 +221,7 @@ _authToken=hunter2
 		t.Fatal(err)
 	}
 	for name, s := range map[string]string{
-		"v": fmt.Sprintf("%v", c), "+v": fmt.Sprintf("%+v", c), "#v": fmt.Sprintf("%#v", c), "s": fmt.Sprintf("%s", *c), "copy": fmt.Sprintf("%+v", *c),
+		"v": fmt.Sprintf("%v", c), "+v": fmt.Sprintf("%+v", c), "#v": fmt.Sprintf("%#v", c), "s": c.String(), "copy": fmt.Sprintf("%+v", *c),
 		"text": text.String(), "json": js.String(), "marshal": string(encoded), "warnings": fmt.Sprint(c.Warnings()),
 	} {
 		if strings.Contains(s, "hunter2") {

@@ -3,6 +3,7 @@ package upstream
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -81,7 +82,9 @@ func BenchmarkServer(b *testing.B) {
 	client := New(path)
 	b.Cleanup(client.Close)
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "worker"})
-	transport := &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", path) }}
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}}
 	proxy.Transport = transport
 	b.Cleanup(transport.CloseIdleConnections)
 	handlers := map[string]http.HandlerFunc{

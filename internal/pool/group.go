@@ -346,23 +346,29 @@ func (g *group) finish(m *member) {
 	g.p.wg.Add(1)
 	go func() {
 		defer g.p.wg.Done()
-		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		ctx, cancel := context.WithTimeout(g.p.patience, limit)
 		defer cancel()
 		m.w.Retire(ctx, reason)
 	}()
 }
 
-// cut ends whatever still runs and returns how many workers that were.
-func (g *group) cut() int {
+// running returns the workers that nobody has begun to end for good.
+func (g *group) running() []*worker.Worker {
 	g.mu.Lock()
-	members := slices.Clone(g.members)
-	g.mu.Unlock()
-	var wg sync.WaitGroup
-	for _, m := range members {
-		wg.Go(m.w.Stop)
+	defer g.mu.Unlock()
+	var all []*worker.Worker
+	for _, m := range g.members {
+		if m.w.State() < worker.Stopping {
+			all = append(all, m.w)
+		}
 	}
-	wg.Wait()
-	return len(members)
+	return all
+}
+
+func (g *group) empty() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.members) == 0
 }
 
 func (g *group) count(s *Stats) {

@@ -14,6 +14,7 @@ import (
 	"maps"
 	"reflect"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -123,9 +124,14 @@ type Pool struct {
 	mu     sync.Mutex // held by Apply and Close
 	closed bool
 
-	ctx    context.Context // ends the starts
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	leavingMu sync.Mutex
+	leaving   []*group // of removed functions, whose workers finish
+
+	ctx      context.Context // ends the starts
+	cancel   context.CancelFunc
+	patience context.Context // ends the wait for background work
+	hurry    context.CancelFunc
+	wg       sync.WaitGroup
 }
 
 // New returns a pool without functions and begins to start processes ahead.
@@ -141,6 +147,7 @@ func New(o Options) *Pool {
 	}
 	p := &Pool{opts: o, starts: make(chan struct{}, 2*runtime.NumCPU())}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.patience, p.hurry = context.WithCancel(context.Background())
 	p.groups.Store(&map[string]*group{})
 	p.warm = newPrestarter(p, deno.Profile{MemoryMB: o.MemoryMB}, o.Prestart)
 	p.wg.Add(2)
@@ -175,7 +182,7 @@ func (p *Pool) Acquire(ctx context.Context, slug string) (*Lease, error) {
 	return g.acquire(ctx)
 }
 
-// A Change says what Apply did.
+// A Change says what Apply did, by slug and sorted.
 type Change struct {
 	Added, Removed, Updated []string
 }
@@ -217,9 +224,11 @@ func (p *Pool) Apply(set *function.Set) (Change, error) {
 	for slug, g := range old {
 		if _, kept := next[slug]; !kept {
 			change.Removed = append(change.Removed, slug)
+			p.leave(g)
 			g.close(function.ErrNotFound, ReasonCodeChanged)
 		}
 	}
+	slices.Sort(change.Removed)
 	p.groups.Store(&next)
 	return change, nil
 }
@@ -230,7 +239,7 @@ func (p *Pool) Apply(set *function.Set) (Change, error) {
 func (p *Pool) Close(ctx context.Context) error {
 	p.mu.Lock()
 	p.closed = true
-	groups := *p.groups.Load()
+	groups := p.all()
 	p.mu.Unlock()
 	for _, g := range groups {
 		g.close(function.ErrClosed, ReasonTermination)
@@ -242,34 +251,60 @@ func (p *Pool) Close(ctx context.Context) error {
 		p.wg.Wait()
 		close(drained)
 	}()
+	defer p.hurry()
 	select {
 	case <-drained:
 		return nil
 	case <-ctx.Done():
 	}
-	var cutting sync.WaitGroup
-	var cut atomic.Int64
+	var cut []*worker.Worker
 	for _, g := range groups {
-		cutting.Go(func() { cut.Add(int64(g.cut())) })
+		cut = append(cut, g.running()...)
 	}
-	cutting.Wait()
+	p.hurry() // also for a worker whose start ends just now
+	var stops sync.WaitGroup
+	for _, w := range cut {
+		stops.Go(w.Stop)
+	}
+	stops.Wait()
 	<-drained
-	if n := cut.Load(); n > 0 {
-		return fmt.Errorf("stop workers: %d did not finish in time and were ended", n)
+	if len(cut) > 0 {
+		return fmt.Errorf("stop workers: %d did not finish in time and were ended", len(cut))
 	}
 	return nil
 }
 
-// Stats are counts of what the pool holds now.
+// leave remembers the group of a removed function while it has workers.
+func (p *Pool) leave(g *group) {
+	p.leavingMu.Lock()
+	defer p.leavingMu.Unlock()
+	p.leaving = append(p.leaving, g)
+}
+
+// forget drops those that have none left.
+func (p *Pool) forget() {
+	p.leavingMu.Lock()
+	defer p.leavingMu.Unlock()
+	p.leaving = slices.DeleteFunc(p.leaving, (*group).empty)
+}
+
+// all returns every group that may have workers.
+func (p *Pool) all() []*group {
+	p.leavingMu.Lock()
+	defer p.leavingMu.Unlock()
+	return slices.AppendSeq(slices.Clone(p.leaving), maps.Values(*p.groups.Load()))
+}
+
+// Stats are counts of what the pool holds now. Workers and InFlight include
+// those of functions that were changed or removed and finish.
 type Stats struct {
 	Functions, Workers, Idle, Starting, InFlight, Queued int
 }
 
 // Stats counts.
 func (p *Pool) Stats() Stats {
-	groups := *p.groups.Load()
-	s := Stats{Functions: len(groups), Idle: p.warm.count()}
-	for g := range maps.Values(groups) {
+	s := Stats{Functions: len(*p.groups.Load()), Idle: p.warm.count()}
+	for _, g := range p.all() {
 		g.count(&s)
 	}
 	return s

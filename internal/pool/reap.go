@@ -21,6 +21,7 @@ func (p *Pool) reap() {
 			for _, g := range *p.groups.Load() {
 				g.reap(now)
 			}
+			p.forget()
 			if p.warm.missing() {
 				p.warm.poke()
 			}

@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestImportsPointDown keeps the arrows of docs/architecture.md: what a package
+// may import of Selvedge. A package that is missing here fails the test.
+func TestImportsPointDown(t *testing.T) {
+	const base = "github.com/selvedge-dev/selvedge/internal/"
+	allowed := map[string]string{
+		"function":      "",
+		"observe":       "",
+		"npmrc":         "",
+		"watch":         "",
+		"auth":          "function",
+		"upstream":      "function",
+		"gateway":       "function upstream auth",
+		"config":        "function",
+		"deno":          "",
+		"deno/release":  "npmrc",
+		"deno/denotest": "deno deno/release",
+		"bundle":        "function deno",
+		"worker":        "function deno upstream",
+		"pool":          "function bundle deno upstream worker",
+		"scaffold":      "function",
+		"cli":           "*",
+	}
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}: {{join .Imports " "}}`, "../...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		pkg, imports, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		name := strings.TrimPrefix(strings.TrimSuffix(pkg, ":"), base)
+		may, known := allowed[name]
+		if !known {
+			t.Errorf("%s is not in the table: decide what it may import", name)
+		}
+		if may == "*" {
+			continue
+		}
+		for imp := range strings.FieldsSeq(imports) {
+			if rest, internal := strings.CutPrefix(imp, base); internal && !strings.Contains(" "+may+" ", " "+rest+" ") {
+				t.Errorf("%s must not import %s", name, rest)
+			}
+		}
+	}
+}

@@ -23,10 +23,14 @@ type backoff struct {
 	until time.Time
 }
 
-// failed notes a failure and returns how long no further start is tried.
-func (b *backoff) failed(err error, now time.Time) time.Duration {
-	b.fails++
+// failed notes a failure and returns how long no further start is tried. seen
+// is what fails was when the start began: of several at once one counts.
+func (b *backoff) failed(err error, now time.Time, seen int) time.Duration {
 	b.err = err
+	if seen != b.fails {
+		return max(0, b.until.Sub(now))
+	}
+	b.fails++
 	if b.fails < backoffAfter {
 		return 0
 	}

@@ -22,11 +22,21 @@ type group struct {
 	broken error
 	// generation counts changes; workers of an earlier one only finish.
 	generation int
-	members    []*member
-	starting   int // of this generation
-	waiters    []*waiter
-	retry      backoff
-	closed     error
+	// ctx ends with the generation, by cancel.
+	ctx      context.Context
+	cancel   context.CancelFunc
+	members  []*member
+	launches []*launch // of all generations
+	starting int       // of this generation
+	waiters  []*waiter
+	// wanted is set when a worker is to be started without a request.
+	wanted bool
+	// checked counts how often the workers were found to be up to date, and
+	// bundle names what they ran the last time.
+	checked int
+	bundle  string
+	retry   backoff
+	closed  error
 }
 
 // A member is a worker and what the group knows of it.
@@ -34,6 +44,7 @@ type member struct {
 	g          *group
 	w          *worker.Worker
 	generation int
+	bundle     string
 	// client and absolute are the worker's, which no longer change.
 	client   *upstream.Client
 	absolute bool
@@ -108,12 +119,19 @@ func (g *group) acquire(ctx context.Context) (*Lease, error) {
 		g.waiters = slices.Delete(g.waiters, i, i+1)
 	}
 	g.mu.Unlock()
-	if i < 0 { // it was assigned in the meantime
-		if a := <-w.ch; a.m != nil {
-			a.m.release()
-		}
+	if i >= 0 {
+		return nil, cause
 	}
-	return nil, cause
+	a := <-w.ch // it was answered in the meantime
+	switch {
+	case a.err != nil:
+		return nil, a.err
+	case ctx.Err() != nil:
+		a.m.release()
+		return nil, cause
+	default: // just in time
+		return &Lease{m: a.m, requestIdle: idle}, nil
+	}
 }
 
 // pick returns the worker with the fewest requests that can take one more.
@@ -139,85 +157,18 @@ func (g *group) room() int {
 	return 1
 }
 
-// serving reports whether a worker of this generation takes requests.
-func (g *group) serving() bool {
-	return slices.ContainsFunc(g.members, func(m *member) bool {
-		return m.generation == g.generation && m.retiring == ""
-	})
+// serves reports whether the member takes requests: it is of this generation,
+// not retired, and its process is there as far as anybody has seen.
+func (g *group) serves(m *member) bool {
+	return m.generation == g.generation && m.retiring == "" && !m.gone()
 }
 
-// scale starts as many workers as the load asks for and the limits allow. It
-// is called with the lock held.
-func (g *group) scale() {
-	if g.fn == nil || g.closed != nil {
-		return
-	}
-	live := 0
-	busy := true // all of them are
-	for _, m := range g.members {
-		if m.generation == g.generation && m.retiring == "" {
-			live++
-			busy = busy && m.busy()
-		}
-	}
-	want := 0
-	if waiting := len(g.waiters); waiting > 0 {
-		room := g.room()
-		want = (waiting+room-1)/room - g.starting
-	} else if live > 0 && busy && g.starting == 0 {
-		want = 1
-	}
-	limit := g.fn.Limits.MaxWorkers
-	if g.fn.Slug == g.p.opts.Inspect {
-		limit = 1 // the inspector has one port
-	}
-	want = min(want, limit-live-g.starting)
-	if want > 0 && g.retry.refuse(time.Now()) != nil && live+g.starting > 0 {
-		return // the ones there are have to do
-	}
-	for range want {
-		g.launch()
-	}
-}
+// gone reports whether the process has ended or does not take connections any
+// more, which is known before its end is tidied up.
+func (m *member) gone() bool { return m.client.Refused() || m.w.State() != worker.Ready }
 
-// started takes in a worker that came up, or the reason why none did.
-func (g *group) started(m *member, generation int, err error) {
-	g.mu.Lock()
-	current := generation == g.generation
-	if current {
-		g.starting--
-	}
-	var next time.Duration
-	failed := false
-	switch {
-	case m != nil && (!current || g.closed != nil):
-		g.adopt(m)
-		g.retire(m, ReasonCodeChanged)
-	case m != nil:
-		g.retry.succeeded()
-		g.adopt(m)
-		g.handOver()
-		g.scale()
-	case current && g.closed == nil:
-		failed = true
-		next = g.retry.failed(err, time.Now())
-		if g.starting == 0 && !g.serving() {
-			g.answerAll(err)
-		}
-	}
-	g.mu.Unlock()
-	if failed {
-		g.p.opts.Observer.BootFailure(g.slug, err, next)
-	}
-}
-
-// adopt adds a member and watches for its end.
-func (g *group) adopt(m *member) {
-	m.idleSince = time.Now()
-	g.members = append(g.members, m)
-	g.p.wg.Add(1)
-	go g.watch(m)
-}
+// serving reports whether a worker takes requests.
+func (g *group) serving() bool { return slices.ContainsFunc(g.members, g.serves) }
 
 // handOver gives waiting requests to workers that have room.
 func (g *group) handOver() {
@@ -237,132 +188,6 @@ func (g *group) answerAll(err error) {
 		w.ch <- assigned{err: err}
 	}
 	g.waiters = nil
-}
-
-// watch takes a worker out as soon as its process is gone.
-func (g *group) watch(m *member) {
-	defer g.p.wg.Done()
-	<-m.w.Done()
-	exit := Exit{Slug: g.slug, ExecutionID: m.w.ID, Exit: m.w.Exit()}
-	g.mu.Lock()
-	if i := slices.Index(g.members, m); i >= 0 {
-		g.members = slices.Delete(g.members, i, i+1)
-	}
-	exit.Requests, exit.InFlight = m.served, m.inFlight
-	if exit.Asked { // else it ended by itself, whatever was to become of it
-		exit.Reason = m.retiring
-	}
-	// Leases of it may still be given back, when nobody waits for the pool's
-	// goroutines any more: that must not start another one.
-	m.retiring, m.finishing = "exited", true
-	g.scale() // for those who wait
-	g.mu.Unlock()
-	g.p.opts.Observer.Exit(exit)
-}
-
-// update sets the function, or why there is none. It reports whether workers
-// had to be replaced or will differ from those before.
-func (g *group) update(f *function.Function, broken error) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if f != nil && g.fn != nil && sameRun(f, g.fn) {
-		g.fn = f
-		idle := len(g.members) == 0 && g.starting == 0 && g.retry.fails == 0
-		if idle || g.retry.fails == 0 && g.p.opts.Builder.Unchanged(f) {
-			return false
-		}
-	}
-	was := len(g.members) > 0 || g.starting > 0 || g.retry.fails > 0
-	g.fn, g.broken = f, broken
-	g.generation++
-	g.starting = 0
-	g.retry = backoff{}
-	for _, m := range slices.Clone(g.members) {
-		g.retire(m, ReasonCodeChanged)
-	}
-	if f == nil {
-		g.answerAll(broken)
-		return true
-	}
-	g.scale()
-	if was && g.p.opts.Eager {
-		g.warm()
-	}
-	return true
-}
-
-// warm starts a worker where there is none; the lock is held.
-func (g *group) warm() {
-	if g.fn == nil || g.closed != nil || g.starting > 0 || g.serving() {
-		return
-	}
-	g.launch()
-}
-
-// launch starts one worker; the lock is held.
-func (g *group) launch() {
-	g.starting++
-	g.p.wg.Add(1)
-	g.p.active.Add(1)
-	go g.start(g.fn, g.generation)
-}
-
-// close ends the group: those who wait get err, workers finish.
-func (g *group) close(err error, reason string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed != nil {
-		return
-	}
-	g.closed = err
-	g.answerAll(err)
-	for _, m := range slices.Clone(g.members) {
-		g.retire(m, reason)
-	}
-}
-
-// retire has a member take no more requests; it is stopped when those it has
-// are done.
-func (g *group) retire(m *member, reason string) {
-	if m.retiring == "" {
-		m.retiring = reason
-	}
-	if m.inFlight == 0 {
-		g.finish(m)
-	}
-}
-
-// finish ends a retired member without requests.
-func (g *group) finish(m *member) {
-	if m.finishing {
-		return
-	}
-	m.finishing = true
-	reason := m.retiring
-	limit := function.Defaults().WallClock
-	if g.fn != nil {
-		limit = g.fn.Limits.WallClock
-	}
-	g.p.wg.Add(1)
-	go func() {
-		defer g.p.wg.Done()
-		ctx, cancel := context.WithTimeout(g.p.patience, limit)
-		defer cancel()
-		m.w.Retire(ctx, reason)
-	}()
-}
-
-// running returns the workers that nobody has begun to end for good.
-func (g *group) running() []*worker.Worker {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	var all []*worker.Worker
-	for _, m := range g.members {
-		if m.w.State() < worker.Stopping {
-			all = append(all, m.w)
-		}
-	}
-	return all
 }
 
 func (g *group) empty() bool {

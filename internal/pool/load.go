@@ -38,10 +38,13 @@ func (c *cpuMeter) sample(now time.Time, read func() (time.Duration, bool)) floa
 	return c.share
 }
 
-// busy reports whether the member has more to do than one core allows.
+// busy reports whether the member has more to do than one core allows. It is
+// asked on each request and by the reaper, so that there is a measurement to
+// compare with also where requests are few and long.
 func (m *member) busy() bool {
-	if m.inFlight < busyInFlight {
+	if m.inFlight == 0 {
 		return false
 	}
-	return m.load.sample(time.Now(), m.w.CPU) >= busyShare
+	share := m.load.sample(time.Now(), m.w.CPU)
+	return m.inFlight >= busyInFlight && share >= busyShare
 }

@@ -27,6 +27,7 @@ import (
 
 // A Builder makes what workers load.
 type Builder interface {
+	// Build returns the bundle of the function as it is on disk.
 	Build(ctx context.Context, f *function.Function) (*bundle.Bundle, error)
 	BuildUnbundled(ctx context.Context, f *function.Function) (*bundle.Bundle, error)
 	// Unchanged reports whether the function's bundle is up to date.
@@ -116,7 +117,7 @@ type Options struct {
 type Pool struct {
 	opts   Options
 	warm   *prestarter
-	starts chan struct{} // bounds the starts that run at once
+	starts chan struct{} // bounds the starts that run at once, see startShare
 	active atomic.Int64  // starts under way, queued ones included
 
 	groups atomic.Pointer[map[string]*group] // replaced, never changed

@@ -32,11 +32,18 @@ func (p *Pool) reap() {
 func (g *group) reap(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.members) == 0 || g.fn == nil || g.slug == g.p.opts.Inspect {
+	if len(g.members) == 0 || g.fn == nil {
 		return
 	}
 	for _, m := range slices.Clone(g.members) {
-		if m.retiring == "" && m.inFlight == 0 && now.Sub(m.idleSince) >= g.fn.Limits.WorkerIdle && !m.w.Waiting() {
+		switch {
+		case m.retiring != "":
+		case m.gone():
+			g.retire(m, ReasonIdle) // it lives, but has given up its socket
+		case m.inFlight > 0:
+			m.busy()
+		case g.slug == g.p.opts.Inspect: // the debugger shows what it has done
+		case now.Sub(m.idleSince) >= g.fn.Limits.WorkerIdle && !m.w.Waiting():
 			g.retire(m, ReasonIdle)
 		}
 	}

@@ -3,8 +3,10 @@ package pool
 import (
 	"context"
 	"errors"
+	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/selvedge-dev/selvedge/internal/bundle"
@@ -13,71 +15,105 @@ import (
 	"github.com/selvedge-dev/selvedge/internal/worker"
 )
 
+// startShare is how long a start may keep its place among those that run at
+// once. One that takes longer mostly waits: for a database, or for nothing at
+// all until its boot limit, and must not hold up other functions.
+const startShare = 2 * time.Second
+
+// A launch is the start of one worker.
+type launch struct {
+	fn         *function.Function
+	generation int
+	// ctx ends when the function changes: nobody wants the worker then.
+	ctx context.Context
+	// after are launches of earlier generations that were building.
+	after []*launch
+	// built is closed when this one does not build any more.
+	built chan struct{}
+	// checked and fails are the group's when it began.
+	checked, fails int
+}
+
 // start brings up one worker and hands it, or the failure, to the group.
-func (g *group) start(f *function.Function, generation int) {
+func (g *group) start(l *launch) {
 	defer g.p.wg.Done()
 	defer g.p.active.Add(-1)
-	boot := Boot{Slug: f.Slug}
+	boot := Boot{Slug: l.fn.Slug}
 	began := time.Now()
-	w, err := g.p.bring(f, &boot)
+	built, err := g.p.build(l)
+	close(l.built)
+	var w *worker.Worker
+	if err == nil {
+		w, built, err = g.p.bring(l, built, &boot)
+	}
 	boot.Total = time.Since(began)
 	if err != nil {
-		g.started(nil, generation, err)
+		g.started(l, nil, err)
 		return
 	}
 	boot.ExecutionID = w.ID
 	g.p.opts.Observer.Boot(boot)
-	g.started(&member{
-		g: g, w: w, generation: generation, client: w.Upstream(), absolute: w.Absolute(),
-	}, generation, nil)
+	g.started(l, &member{
+		g: g, w: w, generation: l.generation, bundle: built.Name, client: w.Upstream(), absolute: w.Absolute(),
+	}, nil)
 }
 
-// bring builds, spawns and loads. The phases go into boot.
-func (p *Pool) bring(f *function.Function, boot *Boot) (*worker.Worker, error) {
-	began := time.Now()
-	select {
-	case p.starts <- struct{}{}:
-		defer func() { <-p.starts }()
-	case <-p.ctx.Done():
-		return nil, function.ErrClosed
+// build makes the bundle. Calls of Build at the same time share one result, so
+// one that began before the function changed must be over.
+func (p *Pool) build(l *launch) (*bundle.Bundle, error) {
+	for _, earlier := range l.after {
+		<-earlier.built // soon: its context has ended
 	}
-	boot.Queue = time.Since(began)
-	built, err := p.opts.Builder.Build(p.ctx, f)
+	l.after = nil
+	built, err := p.opts.Builder.Build(l.ctx, l.fn)
 	if err != nil {
-		return nil, p.startError(f, "bundle", err)
+		return nil, startError(l, "bundle", err)
 	}
-	w, err := p.load(f, built, boot)
+	return built, nil
+}
+
+// bring spawns and loads. The phases go into boot. The bundle it returns is
+// the one that runs.
+func (p *Pool) bring(l *launch, built *bundle.Bundle, boot *Boot) (*worker.Worker, *bundle.Bundle, error) {
+	w, err := p.load(l, built, boot)
 	var fault *function.BootError
 	if errors.As(err, &fault) && built.Packages && built.Unbundled == (deno.Unbundled{}) {
 		// Packages can do what a bundle cannot hold, such as requiring a file
 		// whose name they compute. If the source runs, that was it.
-		if plain, berr := p.opts.Builder.BuildUnbundled(p.ctx, f); berr == nil {
-			if again, lerr := p.load(f, plain, boot); lerr == nil {
-				return again, nil
+		if plain, berr := p.opts.Builder.BuildUnbundled(l.ctx, l.fn); berr == nil {
+			if again, lerr := p.load(l, plain, boot); lerr == nil {
+				return again, plain, nil
 			}
 		}
 	}
 	if err != nil {
-		return nil, p.startError(f, "load", err)
+		return nil, nil, startError(l, "load", err)
 	}
-	return w, nil
+	return w, built, nil
 }
 
-func (p *Pool) load(f *function.Function, built *bundle.Bundle, boot *Boot) (*worker.Worker, error) {
+func (p *Pool) load(l *launch, built *bundle.Bundle, boot *Boot) (*worker.Worker, error) {
+	f := l.fn
 	boot.Bundle, boot.Cached = built.Took, built.Cached
 	boot.Unbundled = built.Unbundled != (deno.Unbundled{})
+	queued := time.Now()
+	leave, err := p.enter(l.ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	boot.Queue += time.Since(queued)
 	profile := p.profile(f, built)
 	w := p.warm.take(profile)
 	if w == nil {
-		var err error
-		if w, err = p.opts.Starter.Start(p.ctx, profile); err != nil {
+		if w, err = p.opts.Starter.Start(l.ctx, profile); err != nil {
 			return nil, err
 		}
 		boot.Spawn = w.Spawn
 	}
 	loading := time.Now()
 	clean := p.cleaner(built)
-	ready, err := w.Load(p.ctx, worker.Assignment{
+	ready, err := w.Load(l.ctx, worker.Assignment{
 		Slug:   f.Slug,
 		Module: built.Module,
 		Env:    p.opts.Env(f, built.Version(), w.ID),
@@ -99,6 +135,22 @@ func (p *Pool) load(f *function.Function, built *bundle.Bundle, boot *Boot) (*wo
 	return w, nil
 }
 
+// enter takes a place among the starts that run at once, for startShare or
+// until leave is called.
+func (p *Pool) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case p.starts <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	free := sync.OnceFunc(func() { <-p.starts })
+	timer := time.AfterFunc(startShare, free)
+	return func() {
+		timer.Stop()
+		free()
+	}, nil
+}
+
 func (p *Pool) profile(f *function.Function, built *bundle.Bundle) deno.Profile {
 	profile := deno.Profile{MemoryMB: f.Limits.MemoryMB, Unbundled: built.Unbundled}
 	if f.Slug == p.opts.Inspect {
@@ -108,23 +160,26 @@ func (p *Pool) profile(f *function.Function, built *bundle.Bundle) deno.Profile 
 }
 
 // startError makes every failure of a start one that a caller can be told.
-func (p *Pool) startError(f *function.Function, stage string, err error) error {
+func startError(l *launch, stage string, err error) error {
 	var fault *function.BootError
 	switch {
 	case errors.As(err, &fault):
 		return err
-	case p.ctx.Err() != nil || errors.Is(err, context.Canceled):
-		return function.ErrClosed
+	case l.ctx.Err() != nil:
+		return function.ErrClosed // or changed, and then nobody is told
 	default:
-		return &function.BootError{Slug: f.Slug, Stage: stage, Message: err.Error(), Err: err}
+		return &function.BootError{Slug: l.fn.Slug, Stage: stage, Message: err.Error(), Err: err}
 	}
 }
 
 // cleaner returns what makes stack traces read like the user's project: paths
 // relative to it, and nothing of the bootstrap.
 func (p *Pool) cleaner(built *bundle.Bundle) func(string) string {
-	prefix := "file://" + filepath.ToSlash(built.Dir) + "/"
-	hide := append([]string{" (ext:", " ext:"}, p.opts.Hide...)
+	prefix := fileURL(built.Dir) + "/"
+	hide := []string{" (ext:", " ext:"}
+	for _, h := range p.opts.Hide {
+		hide = append(hide, h, strings.TrimPrefix(fileURL(h), "file://"))
+	}
 	return func(text string) string {
 		if !strings.Contains(text, "    at ") && !strings.Contains(text, prefix) {
 			return text
@@ -144,4 +199,9 @@ func (p *Pool) cleaner(built *bundle.Bundle) func(string) string {
 		}
 		return strings.Join(kept, "\n")
 	}
+}
+
+// fileURL is how Deno names a file: escaped where the path has a space.
+func fileURL(path string) string {
+	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(path)}).String()
 }

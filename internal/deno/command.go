@@ -38,6 +38,9 @@ type Unbundled struct {
 	CacheDir string
 	// Config and ImportMap are absolute paths, "" for none.
 	Config, ImportMap string
+	// Registries are the lines of .npmrc that name registries, without
+	// credentials: packages lie in the cache by registry.
+	Registries string
 }
 
 // deniedNet are the addresses of cloud metadata services. Deno checks the
@@ -57,6 +60,9 @@ func (r Runtime) Args(p Profile, dir string) []string {
 		"--quiet",
 		"--no-prompt",
 		"--no-lock",
+		// req.signal aborts when the client is gone, and only then; without the
+		// flag it also does after every answer, with a notice in the log.
+		"--unstable-no-legacy-abort",
 		"--no-remote",
 		"--cached-only",
 		"--v8-flags=--max-heap-size=" + strconv.Itoa(p.MemoryMB),

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -137,4 +138,23 @@ func TestExampleWebSocket(t *testing.T) {
 	eventually(t, 5*time.Second, "the function sees the close", func() bool {
 		return strings.Contains(s.saidBy("websocket-echo"), "closed with code 1000")
 	})
+}
+
+func TestClientGoneAbortsTheSignal(t *testing.T) {
+	dir := project(t, map[string]string{
+		"functions/a/index.ts": `Deno.serve((req) => { req.signal.addEventListener("abort", () => console.log("client gone")); return new Promise((r) => setTimeout(() => r(new Response("late")), 3000)); });
+`,
+	})
+	s := start(t, options{command: "serve", functions: filepath.Join(dir, "functions")})
+	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, "GET", s.url+"/a", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, err := http.DefaultClient.Do(req); err == nil {
+		res.Body.Close()
+		t.Fatal("the request was answered before its client left")
+	}
+	eventually(t, 2*time.Second, "the function hears of it", func() bool { return strings.Contains(s.saidBy("a"), "client gone") })
 }

@@ -142,10 +142,11 @@ func TestExampleWebSocket(t *testing.T) {
 
 func TestClientGoneAbortsTheSignal(t *testing.T) {
 	dir := project(t, map[string]string{
-		"functions/a/index.ts": `Deno.serve((req) => { req.signal.addEventListener("abort", () => console.log("client gone")); return new Promise((r) => setTimeout(() => r(new Response("late")), 3000)); });
+		"functions/a/index.ts": `Deno.serve((req) => { req.signal.addEventListener("abort", () => console.log("client gone")); return req.url.endsWith("/warm") ? new Response("warm") : new Promise((r) => setTimeout(() => r(new Response("late")), 5000)); });
 `,
 	})
 	s := start(t, options{command: "serve", functions: filepath.Join(dir, "functions")})
+	s.call("GET", "/a/warm", "")
 	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, "GET", s.url+"/a", nil)

@@ -117,9 +117,10 @@ func numericDate(raw json.RawMessage) (time.Time, error) {
 	if json.Unmarshal(raw, &seconds) != nil || seconds == nil {
 		return time.Time{}, errors.New("is no number of seconds")
 	}
-	// Beyond the years 1 to 9999 a conversion could overflow.
-	const least, most = -62135596800, 253402300799
-	s := min(max(*seconds, least), most)
+	// Beyond the year 9999 a conversion could overflow, and somewhere before
+	// 1970 lies the time that stands for none.
+	const most = 253402300799
+	s := min(max(*seconds, 0), most)
 	whole := int64(s)
 	return time.Unix(whole, int64((s-float64(whole))*1e9)), nil
 }

@@ -144,7 +144,7 @@ func (p *Pool) enter(ctx context.Context) (leave func(), err error) {
 		return nil, context.Cause(ctx)
 	}
 	free := sync.OnceFunc(func() { <-p.starts })
-	timer := time.AfterFunc(startShare, free)
+	timer := time.AfterFunc(p.share, free)
 	return func() {
 		timer.Stop()
 		free()

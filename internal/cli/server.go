@@ -45,7 +45,11 @@ func (i invoker) Acquire(ctx context.Context, slug string) (gateway.Lease, error
 
 // startServer listens and serves the functions of set.
 func startServer(ctx context.Context, s Streams, cfg *config.Config, set *function.Set, project *config.Project) (*server, error) {
-	log := observe.New(observe.Options{Out: s.Out, Format: cfg.LogFormat, Level: cfg.LogLevel})
+	format := cfg.LogFormat
+	if cfg.Command == config.Dev && format == observe.FormatAuto {
+		format = observe.FormatPretty // for people, on a pipe too
+	}
+	log := observe.New(observe.Options{Out: s.Out, Format: format, Level: cfg.LogLevel})
 	engine, err := newEngine(ctx, s.Err, cfg)
 	if err != nil {
 		return nil, err

@@ -51,6 +51,7 @@ type member struct {
 
 	// The rest is guarded by the group's lock.
 	inFlight, served int
+	suspects         int    // leases that doubt it lives
 	retiring         string // the reason, "" while it takes requests
 	finishing        bool
 	idleSince        time.Time
@@ -139,7 +140,7 @@ func (g *group) pick() *member {
 	var best *member
 	room := g.room()
 	for _, m := range g.members {
-		if m.retiring != "" || m.generation != g.generation || m.inFlight >= room || m.w.State() != worker.Ready || m.client.Refused() {
+		if m.inFlight >= room || m.suspects > 0 || !g.serves(m) {
 			continue
 		}
 		if best == nil || m.inFlight < best.inFlight {

@@ -143,12 +143,19 @@ func (s *stand) try(ctx context.Context, slug string) (string, error) {
 			return "", err
 		}
 		body, err := ask(ctx, l)
-		l.Release()
+		giveBack(l, err)
 		var failure *upstream.Error
 		if err == nil || retried || !errors.As(err, &failure) || !failure.Retryable() {
 			return body, err
 		}
 	}
+}
+
+func giveBack(l *Lease, err error) {
+	if errors.Is(err, function.ErrWorkerGone) {
+		l.Suspect()
+	}
+	l.Release()
 }
 
 func (s *stand) get(slug string) string {
@@ -175,7 +182,7 @@ func asked(l *Lease) <-chan string {
 	answer := make(chan string, 1)
 	go func() {
 		body, err := ask(context.Background(), l)
-		l.Release()
+		giveBack(l, err)
 		if err != nil {
 			body = "error: " + err.Error()
 		}

@@ -31,14 +31,26 @@ func (l *Lease) ExecutionID() string { return l.m.w.ID }
 const suspectPatience = 250 * time.Millisecond
 
 // Suspect is called before Release when the worker broke off: it waits a
-// moment for its end to be known, so that the next request does not go to a
-// process that is about to be gone.
+// moment for its end to be known. Meanwhile nobody's request goes to a process
+// that is about to be gone.
 func (l *Lease) Suspect() {
+	l.m.suspect(1)
+	defer l.m.suspect(-1)
 	timer := time.NewTimer(suspectPatience)
 	defer timer.Stop()
 	select {
 	case <-l.m.w.Done():
 	case <-timer.C:
+	}
+}
+
+func (m *member) suspect(by int) {
+	g := m.g
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m.suspects += by
+	if m.suspects == 0 {
+		g.handOver() // it lives, and may be what others wait for
 	}
 }
 

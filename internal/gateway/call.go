@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/selvedge-dev/selvedge/internal/auth"
 	"github.com/selvedge-dev/selvedge/internal/upstream"
 )
 
@@ -27,6 +28,13 @@ type Call struct {
 	ExecutionID string
 	Err         error
 
+	// Identity is who calls; zero where nobody was asked.
+	Identity auth.Identity
+
+	// cors is what CORS adds to the function's answer.
+	cors allowance
+	// function means that the answer is the function's own.
+	function bool
 	// abort means that the client's connection must be cut: there is no
 	// answer, or only a part of one.
 	abort bool
@@ -105,7 +113,9 @@ var functionError = []string{"EDGE_FUNCTION_ERROR"}
 // editHead makes the function's answer the platform's: see the contract's
 // "Platform errors". A function cannot claim to be a relay error.
 func (c *Call) editHead(status int, h http.Header) {
+	c.function = true
 	c.stamp(h)
+	c.cors.apply(status, h)
 	delete(h, "X-Relay-Error")
 	if status >= http.StatusInternalServerError {
 		h["Sb-Error-Code"] = functionError

@@ -123,11 +123,7 @@ func Refuse(w http.ResponseWriter, c *Call, p Problem) {
 		body = []byte("{}")
 	}
 	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Sb-Error-Code", string(p.Code))
-	// Without these a browser reports a CORS failure instead.
-	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers", "sb-error-code, sb-request-id")
+	refusalHead(h, p.Code)
 	if p.Relay {
 		h.Set("X-Relay-Error", "true")
 	}
@@ -135,6 +131,15 @@ func Refuse(w http.ResponseWriter, c *Call, p Problem) {
 		h.Set("Retry-After", strconv.Itoa(int((p.RetryAfter+time.Second-1)/time.Second)))
 	}
 	c.write(w, p.Status, body)
+}
+
+// refusalHead sets the headers that all platform errors have.
+func refusalHead(h http.Header, code function.Code) {
+	h.Set("Content-Type", "application/json")
+	h.Set("Sb-Error-Code", string(code))
+	// Without these a browser reports a CORS failure instead.
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Expose-Headers", corsExposed)
 }
 
 // write answers with a body in one piece.

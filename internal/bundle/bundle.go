@@ -66,6 +66,7 @@ type flight struct {
 	done   chan struct{}
 	bundle *Bundle
 	err    error
+	gaveUp bool // its own caller did, before it was done
 }
 
 // Options configure a Builder.
@@ -121,6 +122,7 @@ func (b *Builder) Build(ctx context.Context, f *function.Function) (*Bundle, err
 	b.mu.Unlock()
 	if !ok {
 		running.bundle, running.err = b.build(ctx, f, key)
+		running.gaveUp = running.err != nil && ctx.Err() != nil
 		b.mu.Lock()
 		delete(b.flights, key)
 		b.mu.Unlock()
@@ -129,8 +131,8 @@ func (b *Builder) Build(ctx context.Context, f *function.Function) (*Bundle, err
 	}
 	select {
 	case <-running.done:
-		if errors.Is(running.err, context.Canceled) && ctx.Err() == nil {
-			return b.Build(ctx, f) // it was the other caller that gave up
+		if running.gaveUp && ctx.Err() == nil {
+			return b.Build(ctx, f)
 		}
 		return running.bundle, running.err
 	case <-ctx.Done():
@@ -166,9 +168,14 @@ func (b *Builder) build(ctx context.Context, f *function.Function, key string) (
 	var fault *sourceFault
 	if errors.As(err, &fault) {
 		if fault.mayRunUnbundled() {
-			if alone, err := b.unbundled(ctx, f); err == nil {
+			alone, err := b.unbundled(ctx, f)
+			if err == nil {
 				alone.Took = time.Since(began)
 				return alone, b.remember(key, alone)
+			}
+			var be *function.BootError
+			if fault.isVague() && errors.As(err, &be) {
+				return nil, be
 			}
 		}
 		return nil, fault.bootError(f)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -37,7 +38,12 @@ func (b *Builder) bundled(ctx context.Context, f *function.Function) (*Bundle, e
 	if err := os.MkdirAll(filepath.Dir(module), 0o755); err != nil {
 		return nil, fmt.Errorf("bundle function %s: %w", f.Slug, err)
 	}
-	resolve, err := resolveArgs(f, stage)
+	scratch, err := b.scratch()
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(scratch)
+	resolve, err := resolveArgs(f, scratch)
 	if err != nil {
 		return nil, fmt.Errorf("bundle function %s: %w", f.Slug, err)
 	}
@@ -45,10 +51,14 @@ func (b *Builder) bundled(ctx context.Context, f *function.Function) (*Bundle, e
 	for _, external := range typeOnlyExternals {
 		args = append(args, "--external="+external)
 	}
-	if err := b.run(ctx, f, append(args, f.Entrypoint)...); err != nil {
+	main, err := mainModule(f, scratch)
+	if err != nil {
+		return nil, fmt.Errorf("bundle function %s: %w", f.Slug, err)
+	}
+	if err := b.run(ctx, f, scratch, append(args, main)...); err != nil {
 		return nil, err
 	}
-	sources, err := b.finishModule(f, tree, module)
+	sources, err := b.finishModule(f, tree, module, main)
 	if err != nil {
 		return nil, fmt.Errorf("bundle function %s: %w", f.Slug, err)
 	}
@@ -107,12 +117,83 @@ func moved(file, from, to string) string {
 func (b *Builder) stage() (string, error) {
 	stage, err := os.MkdirTemp(BundleDir(b.opts.DataDir), ".stage-")
 	if err == nil {
+		// Deno resolves links in what it reports, so there must be none.
+		stage, err = filepath.EvalSymlinks(stage)
+	}
+	if err == nil {
 		err = os.Mkdir(filepath.Join(stage, "tree"), 0o755)
 	}
 	if err != nil {
 		return "", fmt.Errorf("prepare bundle: %w; check the space and rights of %s, or choose another --data-dir", err, b.opts.DataDir)
 	}
 	return stage, nil
+}
+
+// scratch makes a folder for what the bundler needs and no worker may see:
+// workers can read everything below the bundles' folder.
+func (b *Builder) scratch() (string, error) {
+	dir, err := os.MkdirTemp(b.opts.DataDir, ".build-")
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		return "", fmt.Errorf("prepare bundle: %w; check the space and rights of %s, or choose another --data-dir", err, b.opts.DataDir)
+	}
+	return dir, nil
+}
+
+// mainModule is what the bundler starts from: the entrypoint, or where that is
+// reached through a link, a module that imports it. The bundler follows the
+// link of its main module only, and ../_shared would be looked for beside the
+// link's target.
+func mainModule(f *function.Function, scratch string) (string, error) {
+	l, err := newLinks(f)
+	if err != nil {
+		return "", err
+	}
+	real, err := filepath.EvalSymlinks(f.Entrypoint)
+	if err != nil {
+		return "", err
+	}
+	if rel, err := filepath.Rel(l.base, f.Entrypoint); err == nil && filepath.Join(l.realBase, rel) == real {
+		return f.Entrypoint, nil
+	}
+	// A function without a default export gets one that is undefined.
+	specifier, err := json.Marshal(fileURL(f.Entrypoint))
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(scratch, "main.js")
+	text := fmt.Sprintf("import * as module from %s;\nexport default module.default;\n", specifier)
+	return file, os.WriteFile(file, []byte(text), 0o600)
+}
+
+func fileURL(path string) string { return (&url.URL{Scheme: "file", Path: path}).String() }
+
+// links maps the paths that Deno reports, in which some links are resolved,
+// back to those of the project.
+type links struct{ base, realBase, dir, realDir string }
+
+func newLinks(f *function.Function) (links, error) {
+	l := links{base: filepath.Dir(f.Root), dir: f.Dir}
+	var err error
+	if l.realBase, err = filepath.EvalSymlinks(l.base); err != nil {
+		return l, err
+	}
+	l.realDir, err = filepath.EvalSymlinks(f.Dir)
+	return l, err
+}
+
+func (l links) project(path string) string {
+	for _, m := range [...]struct{ from, to string }{{l.base, l.base}, {l.dir, l.dir}, {l.realBase, l.base}, {l.realDir, l.dir}} {
+		if within(m.from, path) {
+			rel, err := filepath.Rel(m.from, path)
+			if err == nil {
+				return filepath.Join(m.to, rel)
+			}
+		}
+	}
+	return path
 }
 
 // place is where a file lies in a bundle: as it lies in the project, so that
@@ -133,13 +214,21 @@ type sources struct {
 // finishModule rewrites the module and its source map: leftover imports of
 // types go, and sources are named as they lie in the project, which makes
 // stack traces short and the bundle the same on every machine.
-func (b *Builder) finishModule(f *function.Function, tree, module string) (sources, error) {
+func (b *Builder) finishModule(f *function.Function, tree, module, main string) (sources, error) {
 	var found sources
+	links, err := newLinks(f)
+	if err != nil {
+		return found, err
+	}
+	cache, err := filepath.EvalSymlinks(PackageCache(b.opts.DataDir))
+	if err != nil {
+		return found, err
+	}
 	code, err := os.ReadFile(module)
 	if err != nil {
 		return found, err
 	}
-	if err := os.WriteFile(module, provideRequire(answerMetaMain(blankTypeOnly(code))), 0o644); err != nil {
+	if err := os.WriteFile(module, provideRequire(restoreColumns(answerMetaMain(blankTypeOnly(code)))), 0o644); err != nil {
 		return found, err
 	}
 	raw, err := os.ReadFile(module + ".map")
@@ -158,9 +247,14 @@ func (b *Builder) finishModule(f *function.Function, tree, module string) (sourc
 		if strings.Contains(name, "://") {
 			continue
 		}
-		abs := filepath.Join(folder, filepath.FromSlash(name))
+		abs := sourcePath(folder, name)
+		if abs == main && main != f.Entrypoint {
+			names[i] = "main.js"
+			continue
+		}
+		abs = links.project(abs)
 		virtual := ""
-		switch cache := PackageCache(b.opts.DataDir); {
+		switch {
 		case within(filepath.Join(cache, "npm"), abs):
 			found.packages = true
 			rel, _ := filepath.Rel(filepath.Join(cache, "npm"), abs)
@@ -192,6 +286,20 @@ func (b *Builder) finishModule(f *function.Function, tree, module string) (sourc
 		return found, err
 	}
 	return found, os.WriteFile(module+".map", raw, 0o644)
+}
+
+// sourcePath is the file that a source map's name means. Names are escaped as
+// in a URL, spaces excepted.
+func sourcePath(folder, name string) string {
+	plain, err := url.PathUnescape(name)
+	if err != nil {
+		plain = name
+	}
+	path := filepath.Join(folder, filepath.FromSlash(plain))
+	if _, err := os.Lstat(path); err != nil && plain != name {
+		return filepath.Join(folder, filepath.FromSlash(name))
+	}
+	return path
 }
 
 // relativeSlash is the slash path from folder to target, both relative to the
@@ -240,20 +348,39 @@ func (b *Builder) unbundled(ctx context.Context, f *function.Function) (*Bundle,
 		if err := copyFile(file, at); err != nil {
 			return nil, fmt.Errorf("copy function %s: %w", f.Slug, err)
 		}
-		if f.Imports.ImportMap != "" {
+		switch {
+		case f.Imports.ImportMap != "":
 			made.Unbundled.ImportMap = at
-		} else {
+		case f.Imports.DenoConfig != "":
 			made.Unbundled.Config = at
+		default:
+			// Deno finds a package.json only from the main module, which is
+			// the bootstrap, or beside a configuration it is given.
+			made.Unbundled.Config = filepath.Join(filepath.Dir(at), "deno.json")
+			if err := os.WriteFile(made.Unbundled.Config, []byte("{}\n"), 0o644); err != nil {
+				return nil, fmt.Errorf("copy function %s: %w", f.Slug, err)
+			}
 		}
 	}
-	resolve, err := resolveArgs(f, stage)
+	if made.Unbundled.Registries, err = b.registries(f); err != nil {
+		return nil, err
+	}
+	scratch, err := b.scratch()
 	if err != nil {
 		return nil, err
 	}
+	defer os.RemoveAll(scratch)
+	resolve, err := resolveArgs(f, scratch)
+	if err != nil {
+		return nil, fmt.Errorf("copy function %s: %w", f.Slug, err)
+	}
 	args := append([]string{"cache"}, resolve...)
-	if err := b.run(ctx, f, append(args, filepath.Join(tree, entry))...); err != nil {
+	if err := b.run(ctx, f, scratch, append(args, filepath.Join(tree, entry))...); err != nil {
 		var fault *sourceFault
 		if errors.As(err, &fault) {
+			for from, to := range map[string]string{tree: base, fileURL(tree): fileURL(base)} {
+				fault.output = strings.ReplaceAll(fault.output, from, to)
+			}
 			return nil, fault.bootError(f)
 		}
 		return nil, err
@@ -265,9 +392,16 @@ func (b *Builder) unbundled(ctx context.Context, f *function.Function) (*Bundle,
 // types only, and returns the paths of the files copied.
 func copySource(base, dir, tree string) ([]string, error) {
 	var copied []string
-	err := filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return nil, err
+	}
+	err = filepath.WalkDir(real, func(file string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
+		}
+		if rel, err := filepath.Rel(real, file); err == nil {
+			file = filepath.Join(dir, rel)
 		}
 		if d.IsDir() {
 			if name := d.Name(); file != dir && (name == "node_modules" || strings.HasPrefix(name, ".")) {
@@ -275,8 +409,8 @@ func copySource(base, dir, tree string) ([]string, error) {
 			}
 			return nil
 		}
-		if !d.Type().IsRegular() || strings.HasPrefix(d.Name(), ".env") {
-			return nil
+		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() || strings.HasPrefix(d.Name(), ".env") {
+			return nil // a link to a folder, or to nothing
 		}
 		rel, err := place(base, file)
 		if err != nil {

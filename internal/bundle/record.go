@@ -19,7 +19,7 @@ import (
 )
 
 // format is raised whenever the way bundles are made changes.
-const format = 2
+const format = 3
 
 // A record remembers which files a bundle was made from and how they looked.
 type record struct {
@@ -88,6 +88,11 @@ func (b *Builder) recall(key string) *Bundle {
 	made := r.bundle(b.opts.DataDir)
 	if _, err := os.Stat(made.Module); err != nil {
 		return nil
+	}
+	if cache := made.Unbundled.CacheDir; cache != "" {
+		if _, err := os.Stat(filepath.Join(cache, "npm")); err != nil {
+			return nil // it runs from there
+		}
 	}
 	if touched {
 		_ = writeRecord(b.recordPath(key), *r) // only saves reading the files again

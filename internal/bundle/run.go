@@ -2,12 +2,16 @@ package bundle
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -17,18 +21,29 @@ import (
 
 // run executes deno with args in the function's folder. What it prints in vain
 // comes back as a *sourceFault.
-func (b *Builder) run(ctx context.Context, f *function.Function, args ...string) error {
+func (b *Builder) run(ctx context.Context, f *function.Function, scratch string, args ...string) error {
+	environ, err := b.environ(f, scratch)
+	if err != nil {
+		return err
+	}
 	cmd := exec.CommandContext(ctx, b.opts.Deno, args...)
 	cmd.Dir = f.Dir
-	cmd.Env = append(b.environ(), "DENO_DIR="+PackageCache(b.opts.DataDir), "NO_COLOR=1", "DENO_NO_UPDATE_CHECK=1")
+	cmd.Env = append(environ, "DENO_DIR="+PackageCache(b.opts.DataDir), "NO_COLOR=1", "DENO_NO_UPDATE_CHECK=1",
+		"NO_DENO_BUNDLE_HACK=1") // require is provided without moving columns; see provideRequire
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
+	err = cmd.Run()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if errors.Is(err, exec.ErrWaitDelay) {
+		// Deno has ended well; its bundler's own process, which it does not
+		// wait for, still holds the pipe.
+		_ = cmd.Cancel()
+		err = nil
 	}
 	var exit *exec.ExitError
 	switch {
@@ -44,23 +59,107 @@ func (b *Builder) run(ctx context.Context, f *function.Function, args ...string)
 }
 
 // environ is the bundler's environment without what would change its output
-// or where it puts it.
-func (b *Builder) environ() []string {
+// or where it puts it, and with what has it use the registry that npm would.
+//
+// Deno reads the .npmrc beside the deno.json or package.json in force and the
+// one in HOME, but not those in other folders on the way up. The one in force
+// is therefore given to it in a HOME of its own, after the user's, whose
+// settings it overrides. Of the variables it knows only NPM_CONFIG_REGISTRY.
+func (b *Builder) environ(f *function.Function, scratch string) ([]string, error) {
 	var env []string
 	for _, kv := range b.opts.Environ {
-		name, _, _ := strings.Cut(kv, "=")
-		if name == "DENO_DIR" || name == "NO_COLOR" || name == "FORCE_COLOR" || name == "DENO_V8_FLAGS" || name == "DENO_NO_UPDATE_CHECK" {
-			continue
+		switch name, _, _ := strings.Cut(kv, "="); name {
+		case "DENO_DIR", "NO_COLOR", "FORCE_COLOR", "DENO_V8_FLAGS", "DENO_NO_UPDATE_CHECK":
+		case "NPM_CONFIG_REGISTRY", "npm_config_registry":
+		case "HOME":
+			if f.NPMRC == "" {
+				env = append(env, kv)
+			}
+		default:
+			env = append(env, kv)
 		}
-		env = append(env, kv)
 	}
-	return env
+	if registry := b.defaultRegistry(); registry != "" {
+		env = append(env, "NPM_CONFIG_REGISTRY="+registry)
+	}
+	if f.NPMRC == "" {
+		return env, nil
+	}
+	rc, err := b.npmrc(f)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(scratch, ".npmrc"), rc, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("prepare bundle of function %s: %w", f.Slug, err)
+	}
+	return append(env, "HOME="+scratch), nil
+}
+
+// npmrc returns the user's settings and the function's, which come later and
+// so win.
+func (b *Builder) npmrc(f *function.Function) ([]byte, error) {
+	var users, own []byte
+	if home := b.lookup("HOME"); home != "" {
+		users, _ = os.ReadFile(filepath.Join(home, ".npmrc")) // most have none
+	}
+	if f.NPMRC != "" {
+		var err error
+		if own, err = os.ReadFile(f.NPMRC); err != nil {
+			return nil, err
+		}
+	}
+	return slices.Concat(users, []byte("\n"), own, []byte("\n")), nil
+}
+
+func (b *Builder) defaultRegistry() string {
+	return cmp.Or(b.lookup("NPM_CONFIG_REGISTRY"), b.lookup("npm_config_registry"))
+}
+
+// lookup returns a variable of the bundler's environment, "" for none. As in
+// exec.Cmd the last one counts.
+func (b *Builder) lookup(name string) string {
+	for _, kv := range slices.Backward(b.opts.Environ) {
+		if n, v, _ := strings.Cut(kv, "="); n == name {
+			return v
+		}
+	}
+	return ""
+}
+
+// registryLine is a setting that says where packages come from.
+var registryLine = regexp.MustCompile(`(?m)^[ \t]*((?:@[^:=\s]+:)?registry)[ \t]*=[ \t]*["']?([^"'\s]+)`)
+
+// registries returns the settings of .npmrc that say where packages come from,
+// and none of the credentials beside them: the package cache is laid out by
+// registry, and a worker has to find packages in it.
+func (b *Builder) registries(f *function.Function) (string, error) {
+	rc, err := b.npmrc(f)
+	if err != nil {
+		return "", fmt.Errorf("copy function %s: %w", f.Slug, err)
+	}
+	var out strings.Builder
+	if registry := b.defaultRegistry(); registry != "" {
+		fmt.Fprintf(&out, "registry=%s\n", withoutUser(registry))
+	}
+	for _, m := range registryLine.FindAllSubmatch(rc, -1) {
+		fmt.Fprintf(&out, "%s=%s\n", m[1], withoutUser(os.Expand(string(m[2]), b.lookup)))
+	}
+	return out.String(), nil
+}
+
+func withoutUser(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return raw
+	}
+	u.User = nil
+	return u.String()
 }
 
 // resolveArgs are the flags that make specifiers resolve as discovery decided.
 // The lock file is read from a copy in scratch: a build changes no source.
 func resolveArgs(f *function.Function, scratch string) ([]string, error) {
-	args := []string{"--quiet", "--node-modules-dir=none"}
+	args := []string{"--quiet", "--node-modules-dir=none", "--allow-import"}
 	switch {
 	case f.Imports.DenoConfig != "":
 		args = append(args, "--config="+f.Imports.DenoConfig)

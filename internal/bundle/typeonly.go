@@ -10,6 +10,8 @@ import (
 // graph, so that no network is needed for them, in any version.
 var typeOnlyExternals = []string{
 	"jsr:@supabase/functions-js*edge-runtime.d.ts",
+	"jsr:/@supabase/functions-js*edge-runtime.d.ts",
+	"npm:/@supabase/functions-js*edge-runtime.d.ts",
 	"npm:@supabase/functions-js*edge-runtime.d.ts",
 	"https://esm.sh/*edge-runtime.d.ts",
 }

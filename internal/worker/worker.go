@@ -134,6 +134,13 @@ func (w *Worker) prepare(h *Host) (*net.UnixListener, error) {
 		os.RemoveAll(dir)
 		return nil, err
 	}
+	if rc := w.Profile.Unbundled.Registries; rc != "" {
+		// The folder is the worker's HOME, where Deno looks for it.
+		if err := os.WriteFile(filepath.Join(dir, deno.TempDir, ".npmrc"), []byte(rc), 0o600); err != nil {
+			os.RemoveAll(dir)
+			return nil, err
+		}
+	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, deno.ControlSocket), Net: "unix"})
 	if err != nil {
 		os.RemoveAll(dir)

@@ -69,12 +69,17 @@ requests that are running finish on the old code.`,
 func printBanner(w io.Writer, srv *server, set *function.Set) {
 	fmt.Fprintf(w, "%s serves %d functions of %s on %s\n\n", paint(w, bold, "Selvedge "+currentVersion()),
 		set.Len(), srv.cfg.Functions, paint(w, cyan, srv.url()))
+	key := srv.sayKeys(w)
 	for i, f := range set.Functions() {
 		if i == maxListed {
 			fmt.Fprintf(w, "  … and %d more\n", set.Len()-maxListed)
 			break
 		}
-		fmt.Fprintf(w, "  %s/%s\n", srv.url(), f.Slug)
+		option := key
+		if !f.VerifyJWT {
+			option = ""
+		}
+		fmt.Fprintf(w, "  curl %s/%s%s\n", srv.url(), paint(w, cyan, f.Slug), option)
 	}
 	if set.Len() == 0 {
 		fmt.Fprintln(w, "  There is no function yet: make one with `selvedge new hello`")

@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/selvedge-dev/selvedge/internal/auth"
 )
 
 func newInvoke(s Streams) *cobra.Command {
@@ -24,7 +27,8 @@ func newInvoke(s Streams) *cobra.Command {
 		Long: `Call a function of a running server and print its answer. The body goes to
 stdout as it comes, the status to stderr. Data that is JSON is sent as
 application/json, other data as text/plain. ANON_KEY, if it is set, is sent as
-the bearer token. The exit code is 1 for a status of 400 and above.`,
+the bearer token; without it a server on this machine is sent the key that every
+local Supabase project has. The exit code is 1 for a status of 400 and above.`,
 		Example: `  selvedge invoke hello --data '{"name":"World"}'
   selvedge invoke hello/users/1 --method GET
   echo '{"name":"World"}' | selvedge invoke hello --data -
@@ -48,6 +52,8 @@ the bearer token. The exit code is 1 for a status of 400 and above.`,
 			}
 			if key := os.Getenv("ANON_KEY"); key != "" {
 				req.Header.Set("Authorization", "Bearer "+key)
+			} else if isLocal(req.URL.Hostname()) {
+				req.Header.Set("Apikey", auth.LocalPublishableKey)
 			}
 			for _, h := range headers {
 				name, value, ok := strings.Cut(h, ":")
@@ -93,6 +99,12 @@ the bearer token. The exit code is 1 for a status of 400 and above.`,
 	cmd.Flags().StringVar(&base, "url", envOr("SELVEDGE_URL", "http://localhost:9000"), "the server ($SELVEDGE_URL)")
 	cmd.Flags().BoolVarP(&include, "include", "i", false, "print the answer's headers to stderr")
 	return cmd
+}
+
+// isLocal reports whether the host is this machine.
+func isLocal(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func envOr(name, fallback string) string {

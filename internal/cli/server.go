@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/selvedge-dev/selvedge/internal/auth"
 	"github.com/selvedge-dev/selvedge/internal/config"
 	"github.com/selvedge-dev/selvedge/internal/function"
 	"github.com/selvedge-dev/selvedge/internal/gateway"
@@ -21,11 +22,13 @@ import (
 
 // A server is the gateway, the pool behind it, and what they stand on.
 type server struct {
-	cfg      *config.Config
-	log      *slog.Logger
-	engine   *engine
-	pool     *pool.Pool
-	gateway  *gateway.Server
+	cfg     *config.Config
+	log     *slog.Logger
+	engine  *engine
+	pool    *pool.Pool
+	gateway *gateway.Server
+	// verifier is nil when callers are not checked.
+	verifier *auth.Verifier
 	listener net.Listener
 	served   chan error
 	// resolve reads the configuration again; dev sets it.
@@ -50,6 +53,10 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 		format = observe.FormatPretty // for people, on a pipe too
 	}
 	log := observe.New(observe.Options{Out: s.Out, Format: format, Level: cfg.LogLevel})
+	verifier, cfg, err := newVerifier(cfg, log)
+	if err != nil {
+		return nil, err
+	}
 	engine, err := newEngine(ctx, s.Err, cfg)
 	if err != nil {
 		return nil, err
@@ -68,7 +75,7 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 		Hide:        []string{engine.host.Runtime.Bootstrap},
 		Log:         log,
 	})
-	srv := &server{cfg: cfg, log: log, engine: engine, pool: p, served: make(chan error, 1)}
+	srv := &server{cfg: cfg, log: log, engine: engine, pool: p, verifier: verifier, served: make(chan error, 1)}
 	srv.gateway = gateway.New(gateway.Options{
 		Invoker:     invoker{p},
 		Region:      cfg.Region,
@@ -76,6 +83,11 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 		OnRequest:   watcher.Request,
 		Metrics:     srv.counters,
 		Log:         log,
+		CORS:        gateway.CORS(cfg.CORSOrigins),
+		Authenticate: gateway.Authenticate(verifier, func(slug string) bool {
+			f, ok := p.Function(slug)
+			return !ok || f.VerifyJWT
+		}, cfg.RequireAuth),
 	})
 	if _, err = p.Apply(set); err == nil {
 		srv.listener, err = srv.gateway.Listen(cfg.Listen)
@@ -143,6 +155,9 @@ func (s *server) run(ctx context.Context, w io.Writer) error {
 func (s *server) stop(ctx context.Context) error {
 	s.gateway.SetHealthy(false)
 	cut, err := s.gateway.Shutdown(ctx)
+	if s.verifier != nil {
+		s.verifier.Close()
+	}
 	// What is left now is background work; it gets a moment even when the
 	// requests used up all of the time.
 	workers, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)

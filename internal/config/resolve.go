@@ -152,9 +152,6 @@ func (c *Config) show(name, value string) {
 
 // check warns of settings that are accepted but hardly meant.
 func (c *Config) check() {
-	if c.RequireAuth && !c.JWTSecret.Set() && !c.JWKS.Set() && c.URL == "" && len(c.PublishableKeys) == 0 && len(c.SecretKeys) == 0 {
-		c.warn("nothing can verify a caller, so every function with verify_jwt answers 401; set JWT_SECRET, SUPABASE_JWKS, SUPABASE_URL or API keys, or --require-auth=false")
-	}
 	if !c.RequireAuth && c.Command == Serve {
 		c.warn("authentication is off (%s): every function answers everybody", c.resolved["require-auth"].Source)
 	}

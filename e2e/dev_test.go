@@ -139,6 +139,7 @@ func TestServeHidesErrorsFromCallers(t *testing.T) {
 		a.body != `{"code":"BOOT_ERROR","message":"Function failed to start (please check logs)"}` {
 		t.Errorf("got %d %q", a.status, a.body)
 	}
+	eventually(t, 5*time.Second, "the log has the failure", func() bool { return len(s.logged("boot_failure")) > 0 })
 	failures := s.logged("boot_failure")
 	if len(failures) == 0 || !strings.Contains(fmt.Sprint(failures[0]["msg"], failures[0]["detail"]), "secret detail") ||
 		!strings.Contains(fmt.Sprint(failures[0]["detail"]), "functions/a/index.ts:1:7") {

@@ -52,6 +52,7 @@ func TestExamples(t *testing.T) {
 			t.Errorf("%s %s: headers miss the request or execution id: %v", c.method, c.path, a.header)
 		}
 	}
+	eventually(t, 5*time.Second, "the console's output is logged", func() bool { return s.saidBy("hello-world") != "" })
 	if said := s.saidBy("hello-world"); !strings.Contains(said, "Hello from Functions!") {
 		t.Errorf("hello-world's console output is not in the log: %q", said)
 	}

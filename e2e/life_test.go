@@ -54,6 +54,7 @@ func TestScalesToZeroWhenIdle(t *testing.T) {
 	s := start(t, options{command: "serve", functions: filepath.Join(dir, "functions"), args: []string{"--worker-idle", "300ms"}})
 	s.becomes("/a", "a")
 	eventually(t, 5*time.Second, "the idle worker is gone", func() bool { return s.metric("workers") == 0 })
+	eventually(t, 5*time.Second, "the end is logged", func() bool { return len(s.logged("shutdown")) > 0 })
 	if ends := s.logged("shutdown"); len(ends) != 1 || ends[0]["reason"] != "early_drop" {
 		t.Errorf("shutdown events: %v", ends)
 	}
@@ -75,6 +76,7 @@ func TestCrashIsNoticedAndReplaced(t *testing.T) {
 			t.Errorf("the next request got %d %q", a.status, a.body)
 		}
 	}
+	eventually(t, 5*time.Second, "the ends are logged", func() bool { return len(s.logged("uncaught_exception")) >= 3 })
 	if got := s.logged("uncaught_exception"); len(got) != 3 || got[0]["exit_code"] != float64(7) {
 		t.Errorf("the log tells of the ends: %v", got)
 	}
@@ -88,6 +90,7 @@ func TestBootFailuresBackOff(t *testing.T) {
 			t.Fatalf("got %d %q", a.status, a.body)
 		}
 	}
+	eventually(t, 5*time.Second, "the failures are logged", func() bool { return len(s.logged("boot_failure")) >= 3 })
 	if n := len(s.logged("boot_failure")); n != 3 {
 		t.Errorf("20 calls made %d starts, want 3", n)
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -74,7 +73,7 @@ func TestDefaults(t *testing.T) {
 		c := mustResolve(t, cwd, command, nil)
 		want.Command = command
 		want.Functions = filepath.Join(cwd, "functions")
-		want.Prestart = max(2, runtime.NumCPU())
+		want.Prestart = autoPrestart()
 		want.MaxWorkers, want.MaxConcurrency = 4, 100
 		want.WorkerIdle, want.BootTimeout = 60*time.Second, 10*time.Second
 		want.LogFormat, want.LogLevel = "auto", slog.LevelInfo

@@ -106,11 +106,11 @@ func settings() []setting {
 			set:     func(c *Config, v string) error { return setDuration(&c.DrainTimeout, v, 0) }},
 
 		{flag: "prestart", env: []string{"SELVEDGE_PRESTART"}, commands: servers, fallback: always("auto"),
-			help:    "how many Deno processes wait for a function, `N`; auto is one a CPU, at least 2",
+			help:    "how many Deno processes wait for a function, `N`; auto is four a CPU, 32 at most",
 			accepts: "auto or a number from 0 to 1024",
 			set: func(c *Config, v string) error {
 				if v == "auto" {
-					c.Prestart = max(2, runtime.NumCPU())
+					c.Prestart = autoPrestart()
 					return nil
 				}
 				return setInt(&c.Prestart, v, 0, 1024)
@@ -189,3 +189,8 @@ func settings() []setting {
 			set:     func(c *Config, v string) error { c.DBURL = Secret(v); return nil }},
 	}
 }
+
+// autoPrestart is four processes a CPU, as far as the container's quota lets
+// the program use them: each costs about 15 MB, and a burst of first calls
+// that they cannot serve waits for spawns, which take 25 ms of a CPU each.
+func autoPrestart() int { return min(4*runtime.GOMAXPROCS(0), 32) }

@@ -31,6 +31,10 @@ func (l Load) MarshalLine() ([]byte, error) {
 	return append(b, '\n'), err
 }
 
+// WarmLine is the control line that has an idle worker load what most functions
+// use and a process that is needed at once should not wait for.
+func WarmLine() []byte { return []byte(`{"c":"warm"}` + "\n") }
+
 // UnloadLine returns the control line that has the worker dispatch its
 // beforeunload event with reason.
 func UnloadLine(reason string) []byte {

@@ -73,6 +73,12 @@ func (s *prestarter) run() {
 				return
 			}
 			w, err := s.p.opts.Starter.Start(s.p.ctx, s.profile)
+			if err == nil {
+				if err = w.Warm(); err != nil {
+					w.Stop()
+					w = nil
+				}
+			}
 			if s.p.ctx.Err() != nil {
 				if w != nil {
 					w.Stop()

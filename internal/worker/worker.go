@@ -194,10 +194,20 @@ func (w *Worker) meet(ctx context.Context, listener *net.UnixListener) error {
 	} else if !ev.Up {
 		return fmt.Errorf("the bootstrap's first word is not up but %+v", ev)
 	}
-	if err := warm(filepath.Join(w.dir, deno.ServeSocket)); err != nil {
-		return fmt.Errorf("warm the worker: %w", err)
-	}
 	return w.move(Idle)
+}
+
+// Warm has an idle worker do what costs time only once: serve a request, load
+// the timers. It is for processes that are started ahead of need; one that
+// somebody waits for is better off without.
+func (w *Worker) Warm() error {
+	if _, err := w.control.Write(deno.WarmLine()); err != nil {
+		return fmt.Errorf("warm worker: %w", err)
+	}
+	if err := warm(filepath.Join(w.dir, deno.ServeSocket)); err != nil {
+		return fmt.Errorf("warm worker: %w", err)
+	}
+	return nil
 }
 
 // next waits for the next control event.

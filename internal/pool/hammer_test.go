@@ -24,7 +24,7 @@ func TestHammer(t *testing.T) {
 	if testing.Short() {
 		last = time.Second
 	}
-	s := newStand(t, func(o *Options) { o.Prestart, o.QueueTime, o.Eager = 1, 2*time.Second, true })
+	s := newStand(t, func(o *Options) { o.Prestart, o.QueueTime, o.Eager = 1, soon, true })
 	const background = `Deno.serve(() => {
 		EdgeRuntime.waitUntil(new Promise((r) => setTimeout(r, 30)));
 		return new Response("hello");

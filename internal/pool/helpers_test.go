@@ -25,8 +25,9 @@ import (
 	"github.com/selvedge-dev/selvedge/internal/worker"
 )
 
-// soon bounds every wait of a test for something that must happen.
-const soon = 15 * time.Second
+// soon bounds every wait of a test for something that must happen. It is long
+// because the machine may be busy with other tests; nothing waits for its end.
+const soon = time.Minute
 
 // A stand is a pool over real workers. The tests that use it do not run in
 // parallel: each one checks that it leaves no goroutine.
@@ -83,7 +84,7 @@ func (s *stand) write(slug, source string, change ...func(*function.Function)) *
 	}
 	f := &function.Function{
 		Slug: slug, Dir: dir, RealDir: dir, Root: s.root, Entrypoint: filepath.Join(dir, "index.js"),
-		Limits: function.Defaults(), Policy: function.PerWorker,
+		Limits: function.Defaults().Overlay(function.Limits{Boot: soon}), Policy: function.PerWorker,
 	}
 	for _, c := range change {
 		c(f)
@@ -280,12 +281,16 @@ type countingStarter struct {
 	fail error
 
 	mu      sync.Mutex
+	failed  int
 	started []*worker.Worker
 }
 
 func (c *countingStarter) Start(ctx context.Context, p deno.Profile) (*worker.Worker, error) {
 	c.mu.Lock()
 	err := c.fail
+	if err != nil {
+		c.failed++
+	}
 	c.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -303,6 +308,12 @@ func (c *countingStarter) setFail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fail = err
+}
+
+func (c *countingStarter) failures() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failed
 }
 
 func (c *countingStarter) all() []*worker.Worker {

@@ -96,16 +96,17 @@ func TestPrestartFaults(t *testing.T) {
 		o.Starter.(*countingStarter).fail = errors.New("no processes left")
 	})
 	s.serve("fn", hello)
-	time.Sleep(20 * time.Millisecond)
+	eventually(t, "a try", func() bool { return s.starter.failures() == 1 })
+	began := time.Now()
 	s.starter.setFail(nil)
 	if got := s.get("fn"); got != "hello" { // without it
 		t.Errorf("%q", got)
 	}
-	if st := s.Stats(); st.Idle != 0 {
+	if st := s.Stats(); st.Idle != 0 && time.Since(began) < refillPause {
 		t.Errorf("%+v: there was no pause", st)
 	}
 	// It closes in the middle of the pause.
-	if err := s.shut(time.Second); err != nil {
+	if err := s.shut(soon); err != nil {
 		t.Error(err)
 	}
 }

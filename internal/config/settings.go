@@ -106,7 +106,7 @@ func settings() []setting {
 			set:     func(c *Config, v string) error { return setDuration(&c.DrainTimeout, v, 0) }},
 
 		{flag: "prestart", env: []string{"SELVEDGE_PRESTART"}, commands: servers, fallback: always("auto"),
-			help:    "how many Deno processes wait for a function, `N`; auto is four a CPU, 32 at most",
+			help:    "how many Deno processes wait for a function, `N`; auto is eight a CPU, 16 at most",
 			accepts: "auto or a number from 0 to 1024",
 			set: func(c *Config, v string) error {
 				if v == "auto" {
@@ -190,7 +190,7 @@ func settings() []setting {
 	}
 }
 
-// autoPrestart is four processes a CPU, as far as the container's quota lets
-// the program use them: each costs about 15 MB, and a burst of first calls
-// that they cannot serve waits for spawns, which take 25 ms of a CPU each.
-func autoPrestart() int { return min(4*runtime.GOMAXPROCS(0), 32) }
+// autoPrestart is eight processes a CPU, as far as a container's quota lets the
+// program use them, and sixteen at most. Each costs about 14 MB; a burst of
+// first calls that they cannot serve waits for spawns, of 25 ms of a CPU each.
+func autoPrestart() int { return min(8*runtime.GOMAXPROCS(0), 16) }

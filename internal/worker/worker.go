@@ -237,7 +237,7 @@ type Assignment struct {
 	Env map[string]string
 	// Boot bounds the load.
 	Boot time.Duration
-	// Log takes the function's output. It is called from one goroutine.
+	// Log takes the function's output. Calls never overlap.
 	Log func(deno.Record)
 }
 

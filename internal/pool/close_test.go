@@ -91,7 +91,10 @@ func TestCloseCutsAtTheDeadline(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 	}
-	// Their requests learn of it, if late.
+	// Their requests learn of it, if late. That starts nothing any more.
+	if !first.m.finishing {
+		t.Error("the end of a dead worker would be waited for")
+	}
 	first.Release()
 	second.Release()
 	removed.Release()
@@ -133,6 +136,31 @@ func TestCloseEndsStarts(t *testing.T) {
 	}
 	if st := s.Stats(); st.Starting+st.Workers+st.Idle+st.Queued != 0 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// A worker can come up in the moment that all others are ended.
+func TestCloseEndsAWorkerThatComesUpLate(t *testing.T) {
+	s := newStand(t)
+	up, goOn := make(chan struct{}), make(chan struct{})
+	s.seen.onEvent = func() {
+		if len(s.seen.allExits()) == 0 {
+			close(up)
+			<-goOn
+		}
+	}
+	s.serve("fn", `EdgeRuntime.waitUntil(new Promise(() => {})); `+hello)
+	s.Warm("fn")
+	receive(t, up)
+	closed := make(chan error)
+	go func() { closed <- s.shut(0) }()
+	time.Sleep(100 * time.Millisecond) // nothing tells that the others are ended
+	close(goOn)
+	if err := receive(t, closed); err != nil {
+		t.Errorf("%v", err)
+	}
+	if e := s.exit(0); e.Reason != ReasonTermination {
+		t.Errorf("%+v", e)
 	}
 }
 

@@ -139,10 +139,15 @@ func (b *body) read(p []byte) (int, error) {
 }
 
 // skipBuffered reads framing that is in the buffer and reports whether the
-// body has ended. An error is left for the next Read to find again.
+// body has ended. An error is kept for the next Read.
 func (b *body) skipBuffered() bool {
 	for b.state != bodyEnded && b.state != chunkData {
-		if b.frame() != nil {
+		switch err := b.frame(); err {
+		case nil:
+		case errMore:
+			return false
+		default:
+			b.err = err
 			return false
 		}
 	}

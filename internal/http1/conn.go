@@ -195,7 +195,7 @@ func (c *conn) readHead() (raw []byte, _ *Refusal, _ error) {
 		if i := bytes.Index(unused[seen:], endOfHead); i >= 0 {
 			n := seen + i + len(endOfHead)
 			if n > c.server.maxHeaderBytes() {
-				return unused, tooLong(unused), nil
+				return unused, c.tooLong(unused), nil
 			}
 			c.r += n
 			return unused[:n], nil, nil
@@ -205,7 +205,7 @@ func (c *conn) readHead() (raw []byte, _ *Refusal, _ error) {
 			return unused, errBareLine, nil
 		}
 		if len(unused) >= c.server.maxHeaderBytes() {
-			return unused, tooLong(unused), nil
+			return unused, c.tooLong(unused), nil
 		}
 		seen = max(0, len(unused)-len(endOfHead)+1)
 		if !waiting && c.server.ReadHeaderTimeout > 0 {
@@ -221,8 +221,8 @@ func (c *conn) readHead() (raw []byte, _ *Refusal, _ error) {
 }
 
 // tooLong says which part of a head makes it so.
-func tooLong(head []byte) *Refusal {
-	if bytes.IndexByte(head, '\n') < 0 {
+func (c *conn) tooLong(head []byte) *Refusal {
+	if bytes.IndexByte(head[:c.server.maxHeaderBytes()], '\n') < 0 {
 		return errTargetLong
 	}
 	return errHeadLong

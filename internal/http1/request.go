@@ -63,6 +63,9 @@ func (q *request) parse(raw []byte) *Refusal {
 	}
 	line := raw[:end-1]
 	if refusal := q.scan(raw, end+1); refusal != nil {
+		if first := q.readRequestLine(string(line)); first != nil {
+			return first // what is no HTTP at all is told so
+		}
 		return refusal
 	}
 	all := string(raw)

@@ -67,7 +67,7 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 		Starter:     engine.host,
 		Observer:    watcher,
 		Env:         workerEnv(cfg, project.Name()),
-		Prestart:    cfg.Prestart,
+		Prestart:    prestart(cfg, set),
 		MemoryMB:    function.Defaults().Overlay(cfg.DiscoverOptions(project).EdgeRuntime.Limits).MemoryMB,
 		Inspect:     cfg.Inspect,
 		InspectAddr: cfg.InspectAddr,
@@ -100,6 +100,15 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 	}
 	go func() { srv.served <- srv.gateway.Serve(srv.listener) }()
 	return srv, nil
+}
+
+// prestart is how many processes are kept ahead: by default not more than
+// there are functions to become.
+func prestart(cfg *config.Config, set *function.Set) int {
+	if !cfg.PrestartAuto {
+		return cfg.Prestart
+	}
+	return min(cfg.Prestart, max(set.Len(), 2))
 }
 
 // counters are the pool's share of /_internal/metric.

@@ -50,8 +50,11 @@ type Config struct {
 	// DrainTimeout bounds the wait for running requests when stopping.
 	DrainTimeout time.Duration
 
-	// Prestart is how many Deno processes wait for a function.
-	Prestart int
+	// Prestart is how many Deno processes wait for a function. PrestartAuto is
+	// set where nobody gave a number; a server with fewer functions needs
+	// fewer then.
+	Prestart     int
+	PrestartAuto bool
 	// MaxWorkers, MaxConcurrency, WorkerIdle and BootTimeout are the limits of
 	// that name in function.Limits; [functions.<slug>] can say otherwise.
 	MaxWorkers, MaxConcurrency int

@@ -73,7 +73,7 @@ func TestDefaults(t *testing.T) {
 		c := mustResolve(t, cwd, command, nil)
 		want.Command = command
 		want.Functions = filepath.Join(cwd, "functions")
-		want.Prestart = autoPrestart()
+		want.Prestart, want.PrestartAuto = autoPrestart(command, machineMemory()), true
 		want.MaxWorkers, want.MaxConcurrency = 4, 100
 		want.WorkerIdle, want.BootTimeout = 60*time.Second, 10*time.Second
 		want.LogFormat, want.LogLevel = "auto", slog.LevelInfo

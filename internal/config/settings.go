@@ -2,7 +2,6 @@ package config
 
 import (
 	"cmp"
-	"runtime"
 	"slices"
 	"strconv"
 
@@ -106,11 +105,11 @@ func settings() []setting {
 			set:     func(c *Config, v string) error { return setDuration(&c.DrainTimeout, v, 0) }},
 
 		{flag: "prestart", env: []string{"SELVEDGE_PRESTART"}, commands: servers, fallback: always("auto"),
-			help:    "how many Deno processes wait for a function, `N`; auto is eight a CPU, 16 at most",
+			help:    "how many Deno processes wait for a function, `N`; auto looks at CPUs, memory and functions",
 			accepts: "auto or a number from 0 to 1024",
 			set: func(c *Config, v string) error {
 				if v == "auto" {
-					c.Prestart = autoPrestart()
+					c.Prestart, c.PrestartAuto = autoPrestart(c.Command, machineMemory()), true
 					return nil
 				}
 				return setInt(&c.Prestart, v, 0, 1024)
@@ -189,8 +188,3 @@ func settings() []setting {
 			set:     func(c *Config, v string) error { c.DBURL = Secret(v); return nil }},
 	}
 }
-
-// autoPrestart is eight processes a CPU, as far as a container's quota lets the
-// program use them, and sixteen at most. Each costs about 14 MB; a burst of
-// first calls that they cannot serve waits for spawns, of 25 ms of a CPU each.
-func autoPrestart() int { return min(8*runtime.GOMAXPROCS(0), 16) }

@@ -45,6 +45,9 @@ type Bundle struct {
 	Cached bool
 	// Took is the time the build, or finding it unnecessary, took.
 	Took time.Duration
+
+	keep func() error      // see Keep
+	read map[string]string // SHA-256 of inputs as they were read, where known
 }
 
 // Version is a short name of the bundle's content, for people and logs.
@@ -141,15 +144,31 @@ func (b *Builder) Build(ctx context.Context, f *function.Function) (*Bundle, err
 }
 
 // BuildUnbundled makes a function that fails as a bundle run from a copy of its
-// source, and remembers that it must.
+// source. Whether that helps is known only when it has been loaded: Keep then
+// has later builds do the same.
 func (b *Builder) BuildUnbundled(ctx context.Context, f *function.Function) (*Bundle, error) {
-	began := time.Now()
+	began, before := time.Now(), sums(settled(f))
 	made, err := b.unbundled(ctx, f)
 	if err != nil {
 		return nil, err
 	}
+	made.sawBefore(before)
 	made.Took = time.Since(began)
-	return made, b.remember(b.key(f), made)
+	made.keep = func() error {
+		if made.changedSince(began) {
+			return nil // the next build looks at the new source
+		}
+		return b.remember(b.key(f), made)
+	}
+	return made, nil
+}
+
+// Keep records a bundle of BuildUnbundled as the function's.
+func (b *Bundle) Keep() error {
+	if b.keep == nil {
+		return nil
+	}
+	return b.keep()
 }
 
 func (b *Builder) build(ctx context.Context, f *function.Function, key string) (*Bundle, error) {
@@ -164,27 +183,96 @@ func (b *Builder) build(ctx context.Context, f *function.Function, key string) (
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+	for try := 1; ; try++ {
+		reading, before := time.Now(), sums(settled(f))
+		made, err := b.make(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		made.sawBefore(before)
+		made.Took = time.Since(began)
+		if !made.changedSince(reading) {
+			return made, b.remember(key, made)
+		}
+		// Nobody can say which version the bundler read. A file that never
+		// stands still is served as it was read, but not recorded.
+		if try == mostTries {
+			return made, nil
+		}
+	}
+}
+
+// mostTries bounds the builds of a source that changes under the bundler.
+const mostTries = 4
+
+// changedSince reports whether an input may be another than the one that was
+// read after t. File systems keep time in ticks of up to 10 ms, so for a file
+// that young only its content tells.
+func (b *Bundle) changedSince(t time.Time) bool {
+	for _, file := range b.Inputs {
+		info, err := os.Stat(file)
+		if err != nil {
+			return true
+		}
+		if info.ModTime().Before(t.Add(-10 * time.Millisecond)) {
+			continue
+		}
+		if sum, err := fileSum(file); err != nil || sum != b.read[file] {
+			return true
+		}
+	}
+	return false
+}
+
+// settled are the inputs that are known before a build.
+func settled(f *function.Function) []string {
+	return append([]string{f.Entrypoint, f.Imports.File(), f.NPMRC, lockFile(f)}, f.Static...)
+}
+
+// sums returns the SHA-256 of the files that can be read.
+func sums(files []string) map[string]string {
+	found := map[string]string{}
+	for _, file := range files {
+		if sum, err := fileSum(file); err == nil {
+			found[file] = sum
+		}
+	}
+	return found
+}
+
+// sawBefore adds what inputs were before the build to what is known to have
+// been read of them.
+func (b *Bundle) sawBefore(sums map[string]string) {
+	if b.read == nil {
+		b.read = sums
+		return
+	}
+	for file, sum := range sums {
+		if _, known := b.read[file]; !known {
+			b.read[file] = sum
+		}
+	}
+}
+
+// make builds the function as one module or, where the bundler cannot, as a
+// copy of its source.
+func (b *Builder) make(ctx context.Context, f *function.Function) (*Bundle, error) {
 	made, err := b.bundled(ctx, f)
 	var fault *sourceFault
-	if errors.As(err, &fault) {
-		if fault.mayRunUnbundled() {
-			alone, err := b.unbundled(ctx, f)
-			if err == nil {
-				alone.Took = time.Since(began)
-				return alone, b.remember(key, alone)
-			}
-			var be *function.BootError
-			if fault.isVague() && errors.As(err, &be) {
-				return nil, be
-			}
+	if !errors.As(err, &fault) {
+		return made, err
+	}
+	if fault.mayRunUnbundled() {
+		alone, err := b.unbundled(ctx, f)
+		if err == nil {
+			return alone, nil
 		}
-		return nil, fault.bootError(f)
+		var be *function.BootError
+		if fault.isVague() && errors.As(err, &be) {
+			return nil, be
+		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	made.Took = time.Since(began)
-	return made, b.remember(key, made)
+	return nil, fault.bootError(f)
 }
 
 // loadSalt reads or makes the secret that bundle folders are named with.
@@ -199,13 +287,16 @@ func loadSalt(path string) ([]byte, error) {
 		if _, err := rand.Read(raw[:]); err != nil {
 			return nil, err
 		}
-		tmp := fmt.Sprintf("%s.%d", path, os.Getpid())
-		if err := os.WriteFile(tmp, []byte(hex.EncodeToString(raw[:])), 0o600); err != nil {
+		tmp, err := os.CreateTemp(filepath.Dir(path), ".salt-*") // readable by its owner only
+		if err != nil {
 			return nil, err
 		}
+		_, err = tmp.WriteString(hex.EncodeToString(raw[:]))
 		// Link, not rename: of two processes the first one's salt stays.
-		err := os.Link(tmp, path)
-		os.Remove(tmp)
+		if err = errors.Join(err, tmp.Close()); err == nil {
+			err = os.Link(tmp.Name(), path)
+		}
+		os.Remove(tmp.Name())
 		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err
 		}

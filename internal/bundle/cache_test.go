@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -105,6 +106,7 @@ func TestConcurrentBuilds(t *testing.T) {
 	// Two processes share the data folder.
 	other := newBuilder(t, counted, func(o *Options) { o.DataDir = b.opts.DataDir })
 	slugs := []string{"fn", "b", "c"}
+	time.Sleep(20 * time.Millisecond) // what was just written is built twice
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	modules := map[string]map[string]bool{}
@@ -318,5 +320,33 @@ func TestUnbundledThroughLinks(t *testing.T) {
 	}
 	if got := serve(t, b, made).get(t); got != "xy" {
 		t.Errorf("%q", got)
+	}
+}
+
+// An edit while the bundler runs is not taken for what was built.
+func TestEditDuringABuild(t *testing.T) {
+	t.Parallel()
+	p := newProject(t, files{"functions/fn/index.ts": `Deno.serve(() => new Response("0"));`})
+	b := newBuilder(t)
+	f := p.function(t, "fn")
+	for i := 1; i <= 10; i++ {
+		built := make(chan error, 1)
+		go func() {
+			_, err := b.Build(t.Context(), f)
+			built <- err
+		}()
+		time.Sleep(time.Duration(i*4) * time.Millisecond)
+		want := fmt.Sprint(i)
+		files{"functions/fn/index.ts": `Deno.serve(() => new Response("` + want + `"));`}.write(t, p.path("."))
+		if err := <-built; err != nil {
+			t.Fatal(err)
+		}
+		made, err := b.Build(t.Context(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := serve(t, b, made).get(t); got != want {
+			t.Fatalf("after edit %s the bundle answers %q", want, got)
+		}
 	}
 }

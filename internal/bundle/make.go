@@ -64,6 +64,7 @@ func (b *Builder) bundled(ctx context.Context, f *function.Function) (*Bundle, e
 	}
 	made := &Bundle{Packages: sources.packages}
 	made.Inputs = append(made.Inputs, sources.local...)
+	made.read = sources.read
 	return b.finish(f, made, tree, entry, base)
 }
 
@@ -207,15 +208,18 @@ func place(base, file string) (string, error) {
 
 // sources are the files that a source map names.
 type sources struct {
-	local    []string // absolute paths
-	packages bool     // npm packages are among the others
+	local []string // absolute paths
+	// read has the SHA-256 of what the bundler read of them, where the map
+	// holds it.
+	read     map[string]string
+	packages bool // npm packages are among the others
 }
 
 // finishModule rewrites the module and its source map: leftover imports of
 // types go, and sources are named as they lie in the project, which makes
 // stack traces short and the bundle the same on every machine.
 func (b *Builder) finishModule(f *function.Function, tree, module, main string) (sources, error) {
-	var found sources
+	found := sources{read: map[string]string{}}
 	links, err := newLinks(f)
 	if err != nil {
 		return found, err
@@ -272,6 +276,10 @@ func (b *Builder) finishModule(f *function.Function, tree, module, main string) 
 		default:
 			found.local = append(found.local, abs)
 			virtual = "outside/" + filepath.Base(abs)
+		}
+		if i < len(contents) && contents[i] != nil && !within(cache, abs) {
+			sum := sha256.Sum256([]byte(*contents[i]))
+			found.read[abs] = hex.EncodeToString(sum[:])
 		}
 		inTree, _ := filepath.Rel(tree, folder)
 		names[i] = relativeSlash(filepath.ToSlash(inTree), virtual)

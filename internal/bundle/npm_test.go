@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/selvedge-dev/selvedge/internal/deno"
 )
@@ -239,6 +240,9 @@ func TestUnbundled(t *testing.T) {
 			if got := serve(t, b, made).get(t); got != "a plugin,a template,none,shared,true,static" {
 				t.Errorf("%q", got)
 			}
+			if err := made.Keep(); err != nil {
+				t.Fatal(err)
+			}
 			for _, in := range []string{"functions/fn/index.ts", "functions/_shared/x.ts", "functions/fn/s.txt"} {
 				if !slices.Contains(made.Inputs, p.path(in)) {
 					t.Errorf("%s is not in %q", in, made.Inputs)
@@ -286,7 +290,18 @@ func TestUnbundledNeedsItsPackages(t *testing.T) {
 	p := newProject(t, files{"functions/fn/index.ts": `import odd from "npm:odd-loader@1"; Deno.serve(() => new Response(odd.plugin));`})
 	b := newBuilder(t, isolated(t), environ("NPM_CONFIG_REGISTRY="+r.URL, "NO_PROXY=127.0.0.1"))
 	f := p.function(t, "fn")
-	if _, err := b.BuildUnbundled(t.Context(), f); err != nil {
+	alone, err := b.BuildUnbundled(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Unchanged(f) {
+		t.Error("it is remembered before anybody knows that it loads")
+	}
+	time.Sleep(20 * time.Millisecond) // past the file system's clock tick
+	if alone, err = b.BuildUnbundled(t.Context(), f); err != nil {
+		t.Fatal(err)
+	}
+	if err := alone.Keep(); err != nil {
 		t.Fatal(err)
 	}
 	if !b.Unchanged(f) {

@@ -125,7 +125,7 @@ func bundleOne(ctx context.Context, e *engine, env envFunc, f *function.Function
 		if plain, berr := e.builder.BuildUnbundled(ctx, f); berr == nil {
 			if lerr := warmOne(ctx, e, env, f, plain); lerr == nil {
 				row.took(plain)
-				err = nil
+				err = plain.Keep()
 			}
 		}
 	}

@@ -82,6 +82,9 @@ func (p *Pool) bring(l *launch, built *bundle.Bundle, boot *Boot) (*worker.Worke
 		// whose name they compute. If the source runs, that was it.
 		if plain, berr := p.opts.Builder.BuildUnbundled(l.ctx, l.fn); berr == nil {
 			if again, lerr := p.load(l, plain, boot); lerr == nil {
+				if kerr := plain.Keep(); kerr != nil {
+					p.opts.Log.Warn("the next start looks again for how the function runs", "function", l.fn.Slug, "err", kerr)
+				}
 				return again, plain, nil
 			}
 		}

@@ -20,8 +20,8 @@ const (
 	newGrace = 1 * time.Second
 )
 
-// errCut is why requests end that outlast a Shutdown.
-var errCut = errors.New("server was stopped")
+// ErrStopped is the cause of a request's context when it outlasted Shutdown.
+var ErrStopped = errors.New("server was stopped")
 
 // A Server answers requests with its Handler. Its fields are not changed after
 // the first Serve.
@@ -238,7 +238,7 @@ func (s *Server) cut() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.full = true
-	s.cancel(errCut) // before the connections end, for the contexts' cause
+	s.cancel(ErrStopped) // before the connections end, for the contexts' cause
 	n := 0
 	for c := range s.conns {
 		if !c.closeIf(connIdle) && !c.closeIf(connNew) && c.cut() {

@@ -70,7 +70,7 @@ func TestShutdownCutsAtTheDeadline(t *testing.T) {
 		if d := time.Since(start); d < 50*time.Millisecond || d > time.Second {
 			t.Errorf("took %v", d)
 		}
-		if err := <-cause; !errors.Is(err, errCut) {
+		if err := <-cause; !errors.Is(err, ErrStopped) {
 			t.Errorf("the context ended by %v", err)
 		}
 		if b, _ := io.ReadAll(c.r); len(b) > 0 {

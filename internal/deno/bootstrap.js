@@ -35,6 +35,8 @@
   // Not setTimeout: the first look at it loads Node's timers, which takes 4 ms
   // of CPU and 1.2 MB. A process that waits in the pool does so when told to.
   const later = (callback, ms) => createSystemTimer(callback, ms, true);
+  // A turn of the event loop; a timer takes at least 1 ms.
+  const turn = internals.core.ops.op_void_async_deferred;
   const { Response: R, Event: Ev, Promise: P, Error: E, Headers: H } = globalThis;
   const uncurry = Function.prototype.bind.bind(Function.prototype.call);
   const getterOf = (proto, name) => uncurry(Object.getOwnPropertyDescriptor(proto, name).get);
@@ -381,7 +383,7 @@
       // `await Deno.serve(...).finished` at the top level never settles the
       // import, so beginning to serve is enough; the turn of the event loop
       // lets an error right after it surface first.
-      await P.race([then(settled, () => serving), then(serving, () => new P((r) => later(r, 0)))]);
+      await P.race([then(settled, () => serving), then(serving, turn)]);
       await P.race([settled, P.resolve()]);
       then(loading, undefined, (error) => {
         emit(3, "The function's module failed after it began to serve: " + inspectError(error));

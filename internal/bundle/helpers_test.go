@@ -272,12 +272,6 @@ func newRegistry(t *testing.T, token string, packages map[string]files) *registr
 	return r
 }
 
-func (r *registry) counts() (asked, refused int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.asked, r.refused
-}
-
 func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	r.asked++

@@ -290,15 +290,15 @@ func TestUnbundledNeedsItsPackages(t *testing.T) {
 	p := newProject(t, files{"functions/fn/index.ts": `import odd from "npm:odd-loader@1"; Deno.serve(() => new Response(odd.plugin));`})
 	b := newBuilder(t, isolated(t), environ("NPM_CONFIG_REGISTRY="+r.URL, "NO_PROXY=127.0.0.1"))
 	f := p.function(t, "fn")
-	alone, err := b.BuildUnbundled(t.Context(), f)
-	if err != nil {
+	if _, err := b.BuildUnbundled(t.Context(), f); err != nil {
 		t.Fatal(err)
 	}
 	if b.Unchanged(f) {
 		t.Error("it is remembered before anybody knows that it loads")
 	}
 	time.Sleep(20 * time.Millisecond) // past the file system's clock tick
-	if alone, err = b.BuildUnbundled(t.Context(), f); err != nil {
+	alone, err := b.BuildUnbundled(t.Context(), f)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := alone.Keep(); err != nil {

@@ -161,7 +161,7 @@ func TestExpectContinue(t *testing.T) {
 		c.open()
 	})
 	t.Run("not when the body is not read", func(t *testing.T) {
-		s := startSite(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", 403) }, nil)
+		s := startSite(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", http.StatusForbidden) }, nil)
 		c := s.dial(expecting)
 		if res, body := c.answer("POST"); res.StatusCode != 403 || body != "no\n" || !res.Close {
 			t.Errorf("got %d %q, close %v", res.StatusCode, body, res.Close)

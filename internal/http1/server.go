@@ -92,7 +92,8 @@ func (s *Server) Serve(l net.Listener) error {
 			return http.ErrServerClosed
 		}
 		var ne net.Error
-		if !errors.As(err, &ne) || !ne.Temporary() { //nolint:staticcheck // no other way tells a lack of descriptors
+		//lint:ignore SA1019 nothing else tells a lack of descriptors, which passes
+		if !errors.As(err, &ne) || !ne.Temporary() {
 			return fmt.Errorf("accept: %w", err)
 		}
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/selvedge-dev/selvedge/internal/http1/sockio"
 )
 
 const (
@@ -33,8 +35,20 @@ const (
 var (
 	// longAgo makes a read return at once.
 	longAgo = time.Unix(1, 0)
-	// unknownDeadline stands for one that was set by someone else.
-	unknownDeadline = time.Unix(2, 0)
+	// epoch is when clocks begin to count.
+	epoch = time.Now()
+)
+
+// A clock is a time since epoch. To read it costs half of time.Now, which asks
+// for the time of day as well.
+type clock time.Duration
+
+func now() clock { return clock(time.Since(epoch)) }
+
+// Deadlines that are none.
+const (
+	noDeadline      clock = 0
+	unknownDeadline clock = -1 // set by someone else
 )
 
 // A connState says what Shutdown may do with a connection.
@@ -52,6 +66,7 @@ const (
 type conn struct {
 	server *Server
 	nc     net.Conn
+	io     *sockio.Conn // reads and writes nc
 	base   context.Context
 	remote string
 	state  atomic.Int32 // a connState
@@ -63,7 +78,7 @@ type conn struct {
 	response response
 	body     *body
 	// readDeadline is the one that holds; writeDeadline too.
-	readDeadline, writeDeadline time.Time
+	readDeadline, writeDeadline clock
 	// ownRead and ownWrite mean that the handler has set the deadline.
 	ownRead, ownWrite atomic.Bool
 
@@ -73,11 +88,10 @@ type conn struct {
 	bodyRead    bool // nothing of the body is left in the connection
 	watchWanted bool
 	watcher     chan struct{} // closed when the watcher stopped
-	started     time.Time     // when the request had been read
 }
 
 func newConn(s *Server, nc net.Conn, base context.Context) *conn {
-	c := &conn{server: s, nc: nc, base: base}
+	c := &conn{server: s, nc: nc, io: sockio.New(nc), base: base}
 	c.response.c = c
 	return c
 }
@@ -151,7 +165,7 @@ func (c *conn) await(first bool) bool {
 	if c.r == c.w {
 		c.r, c.w = 0, 0
 		c.armRead(patience)
-		n, err := c.nc.Read(c.buf)
+		n, err := c.io.Read(c.buf)
 		if err != nil {
 			return false
 		}
@@ -169,19 +183,25 @@ func (c *conn) armRead(patience time.Duration) {
 	c.arm(&c.readDeadline, patience, c.nc.SetReadDeadline)
 }
 
-func (c *conn) arm(deadline *time.Time, patience time.Duration, set func(time.Time) error) {
+func (c *conn) arm(deadline *clock, patience time.Duration, set func(time.Time) error) {
 	if patience <= 0 {
-		if !deadline.IsZero() {
-			*deadline = time.Time{}
-			set(*deadline)
+		if *deadline != noDeadline {
+			*deadline = noDeadline
+			set(time.Time{})
 		}
 		return
 	}
-	now := time.Now()
-	if left := deadline.Sub(now); left < patience || left > patience+slack {
-		*deadline = now.Add(patience + slack)
-		set(*deadline)
+	t := now()
+	if left := time.Duration(*deadline - t); left < patience || left > patience+slack {
+		*deadline = t + clock(patience+slack)
+		set(epoch.Add(time.Duration(*deadline)))
 	}
+}
+
+// endRead makes reads end after the time, exactly.
+func (c *conn) endRead(after time.Duration) {
+	c.readDeadline = now() + clock(after)
+	c.nc.SetReadDeadline(epoch.Add(time.Duration(c.readDeadline)))
 }
 
 var endOfHead = []byte("\r\n\r\n")
@@ -209,8 +229,7 @@ func (c *conn) readHead() (raw []byte, _ *Refusal, _ error) {
 		}
 		seen = max(0, len(unused)-len(endOfHead)+1)
 		if !waiting && c.server.ReadHeaderTimeout > 0 {
-			c.readDeadline = time.Now().Add(c.server.ReadHeaderTimeout)
-			c.nc.SetReadDeadline(c.readDeadline)
+			c.endRead(c.server.ReadHeaderTimeout)
 		}
 		if err := c.fill(); isTimeout(err) {
 			return c.buf[c.r:c.w], errSlowHead, nil
@@ -258,7 +277,7 @@ func (c *conn) fill() error {
 		c.w = copy(grown, c.buf[:c.w])
 		c.buf = grown
 	}
-	n, err := c.nc.Read(c.buf[c.w:])
+	n, err := c.io.Read(c.buf[c.w:])
 	c.w += n
 	if n > 0 {
 		return nil
@@ -272,7 +291,7 @@ func (c *conn) readInto(p []byte) (int, error) {
 	if c.r == c.w {
 		c.armBody()
 		if len(p) >= readBuffer/4 {
-			return c.nc.Read(p)
+			return c.io.Read(p)
 		}
 		if err := c.fill(); err != nil {
 			return 0, err
@@ -324,7 +343,7 @@ func (c *conn) handle() bool {
 		q.Body = c.body
 	}
 	c.response.reset(q)
-	c.begin(time.Now())
+	c.begin()
 	whole := c.run(q.Request)
 	if c.hijacked {
 		c.finish()
@@ -402,8 +421,7 @@ func (c *conn) drain(b *body) bool {
 	if b.err != nil {
 		return false
 	}
-	c.readDeadline = time.Now().Add(drainPatience)
-	c.nc.SetReadDeadline(c.readDeadline)
+	c.endRead(drainPatience)
 	c.ownRead.Store(true) // so that armBody leaves it
 	defer c.ownRead.Store(false)
 	return b.drain()
@@ -415,7 +433,7 @@ func (c *conn) linger() {
 	if half, ok := c.nc.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
 		return
 	}
-	c.nc.SetReadDeadline(time.Now().Add(lingerPatience))
+	c.endRead(lingerPatience)
 	for {
 		if _, err := c.nc.Read(c.buf); err != nil {
 			return

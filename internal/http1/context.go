@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// lookAfter is how long a request has run when Err begins to look for a client
-// that left. A sooner one is not worth the goroutine.
+// lookAfter is for how long Err is asked again and again before it begins to
+// look for a client that left. A sooner one is not worth the goroutine.
 const lookAfter = 20 * time.Millisecond
 
 // A requestContext is the context of one request after the other, until
@@ -18,6 +18,9 @@ type requestContext struct {
 	c    *conn
 	base context.Context
 	real atomic.Pointer[realContext] // set with conn.mu held
+	// asked is when Err was first called, 0 for not yet, -1 for once without
+	// looking at the clock: most handlers ask no more often.
+	asked atomic.Int64
 }
 
 type realContext struct {
@@ -45,8 +48,15 @@ func (x *requestContext) Err() error {
 	if err := x.base.Err(); err != nil {
 		return err
 	}
-	if time.Since(x.c.started) > lookAfter {
-		x.Done()
+	switch asked := x.asked.Load(); asked {
+	case 0:
+		x.asked.Store(-1)
+	case -1:
+		x.asked.Store(int64(now()))
+	default:
+		if time.Duration(int64(now())-asked) > lookAfter {
+			x.Done()
+		}
 	}
 	return nil
 }
@@ -86,12 +96,13 @@ func (x *requestContext) realiseLocked() *realContext {
 }
 
 // begin makes the context one of a request that is handled from now on.
-func (c *conn) begin(now time.Time) {
+func (c *conn) begin() {
+	c.request.ctx.asked.Store(0)
 	c.mu.Lock()
 	if c.request.ctx.real.Load() != nil {
 		panic("http1: context of an ended request") // setRequest replaces it
 	}
-	c.handling, c.started, c.watchWanted = true, now, false
+	c.handling, c.watchWanted = true, false
 	c.mu.Unlock()
 }
 
@@ -157,7 +168,7 @@ func (c *conn) watchLocked() {
 	go func() {
 		defer close(done)
 		for c.w < len(c.buf) {
-			n, err := c.nc.Read(c.buf[c.w:])
+			n, err := c.io.Read(c.buf[c.w:])
 			c.w += n
 			if err != nil {
 				if !isTimeout(err) {
@@ -181,5 +192,5 @@ func (c *conn) stopWatcher(done chan struct{}) {
 		<-done
 	}
 	c.nc.SetReadDeadline(time.Time{})
-	c.readDeadline = time.Time{}
+	c.readDeadline = noDeadline
 }

@@ -391,10 +391,10 @@ func (w *response) send(parts ...[]byte) error {
 	switch {
 	case len(parts) == 0:
 		if len(first) > 0 {
-			_, err = c.nc.Write(first)
+			_, err = c.io.Write(first)
 		}
 	case len(first) == 0 && len(parts) == 1:
-		_, err = c.nc.Write(parts[0])
+		_, err = c.io.Write(parts[0])
 	default:
 		w.buffers = append(append(net.Buffers(w.vector[:0]), first), parts...)
 		_, err = w.buffers.WriteTo(c.nc)

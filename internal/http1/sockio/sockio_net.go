@@ -1,0 +1,15 @@
+//go:build !linux || race
+
+package sockio
+
+import "net"
+
+type raw struct{}
+
+func (raw) init(net.Conn) {}
+
+// Read is net.Conn's.
+func (c *Conn) Read(p []byte) (int, error) { return c.net.Read(p) }
+
+// Write is net.Conn's.
+func (c *Conn) Write(p []byte) (int, error) { return c.net.Write(p) }

@@ -1,0 +1,122 @@
+//go:build linux && !race
+
+package sockio
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"unsafe"
+)
+
+// maxWrite bounds what is written in one call, bytes: while a thread copies
+// into the kernel, the collector cannot stop it.
+const maxWrite = 64 << 10
+
+// A raw holds the arguments and results of the calls, because a closure made
+// for each of them would be an allocation.
+type raw struct {
+	conn        syscall.RawConn // nil when the connection is no socket
+	read, write call
+}
+
+type call struct {
+	do  func(fd uintptr) bool
+	p   []byte
+	n   int
+	err syscall.Errno
+}
+
+func (r *raw) init(nc net.Conn) {
+	switch nc.(type) {
+	case *net.TCPConn, *net.UnixConn:
+	default:
+		return // something around a socket has a Read of its own
+	}
+	conn, err := nc.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return
+	}
+	r.conn = conn
+	r.read.do = r.read.once
+	r.write.do = r.write.all
+}
+
+// once reads and reports whether there was anything, an error or the end.
+func (c *call) once(fd uintptr) bool {
+	for {
+		n, _, err := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(c.p))), uintptr(len(c.p)))
+		switch err {
+		case 0:
+			c.n = int(n)
+			return true
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return false
+		default:
+			c.err = err
+			return true
+		}
+	}
+}
+
+// all writes and reports whether all is written, or has failed.
+func (c *call) all(fd uintptr) bool {
+	for c.n < len(c.p) {
+		p := c.p[c.n:min(len(c.p), c.n+maxWrite)]
+		n, _, err := syscall.RawSyscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		switch err {
+		case 0:
+			c.n += int(n)
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return false
+		default:
+			c.err = err
+			return true
+		}
+	}
+	return true
+}
+
+// Read is as net.Conn's.
+func (c *Conn) Read(p []byte) (int, error) {
+	if c.conn == nil || len(p) == 0 {
+		return c.net.Read(p)
+	}
+	r := &c.read
+	r.p, r.n, r.err = p, 0, 0
+	err := c.conn.Read(r.do)
+	r.p = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case r.err != 0:
+		return 0, c.failure("read", r.err)
+	case r.n == 0:
+		return 0, io.EOF
+	}
+	return r.n, nil
+}
+
+// Write is as net.Conn's.
+func (c *Conn) Write(p []byte) (int, error) {
+	if c.conn == nil {
+		return c.net.Write(p)
+	}
+	w := &c.write
+	w.p, w.n, w.err = p, 0, 0
+	err := c.conn.Write(w.do)
+	w.p = nil
+	if err == nil && w.err != 0 {
+		err = c.failure("write", w.err)
+	}
+	return w.n, err
+}
+
+// failure wraps an error as package net does.
+func (c *Conn) failure(op string, err syscall.Errno) error {
+	local := c.net.LocalAddr()
+	return &net.OpError{Op: op, Net: local.Network(), Source: local, Addr: c.net.RemoteAddr(), Err: os.NewSyscallError(op, err)}
+}

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os/signal"
 	"runtime"
 	"slices"
 	"sync"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -67,14 +69,20 @@ Loading runs the top level of a function; --no-warm leaves it out.`,
 					chosen = append(chosen, f)
 				}
 			}
-			engine, err := newEngine(cmd.Context(), s.Err, cfg)
+			// So that no bundler or worker outlives an interrupt.
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			engine, err := newEngine(ctx, s.Err, cfg)
 			if err != nil {
 				return err
 			}
 			defer engine.Close()
-			rows := bundleAll(cmd.Context(), engine, cfg, project, chosen, !noWarm)
+			rows := bundleAll(ctx, engine, cfg, project, chosen, !noWarm)
 			if err := printBundles(s, rows, asJSON); err != nil {
 				return err
+			}
+			if ctx.Err() != nil {
+				return errors.New("interrupted; what was built stays built, run the command again for the rest")
 			}
 			failed := slices.ContainsFunc(rows, func(r bundleRow) bool { return r.Error != "" })
 			if failed || len(names) == 0 && len(set.Problems()) > 0 {

@@ -12,7 +12,10 @@
 // learns from package net what came before what, package net is used.
 package sockio
 
-import "net"
+import (
+	"io"
+	"net"
+)
 
 // A Conn reads and writes a connection. One goroutine may read at a time, and
 // one write; others may use the net.Conn meanwhile, whose deadlines and Close
@@ -27,4 +30,11 @@ func New(nc net.Conn) *Conn {
 	c := &Conn{net: nc}
 	c.init(nc)
 	return c
+}
+
+func exchange(rw io.ReadWriter, p, buf []byte) (int, error) {
+	if _, err := rw.Write(p); err != nil {
+		return 0, err
+	}
+	return rw.Read(buf)
 }

@@ -13,3 +13,6 @@ func (c *Conn) Read(p []byte) (int, error) { return c.net.Read(p) }
 
 // Write is net.Conn's.
 func (c *Conn) Write(p []byte) (int, error) { return c.net.Write(p) }
+
+// Exchange is Write and then Read.
+func (c *Conn) Exchange(p, buf []byte) (int, error) { return exchange(c.net, p, buf) }

@@ -19,6 +19,8 @@ const maxWrite = 64 << 10
 type raw struct {
 	conn        syscall.RawConn // nil when the connection is no socket
 	read, write call
+	exchange    func(fd uintptr) bool
+	sent        bool // by exchange
 }
 
 type call struct {
@@ -41,6 +43,17 @@ func (r *raw) init(nc net.Conn) {
 	r.conn = conn
 	r.read.do = r.read.once
 	r.write.do = r.write.all
+	r.exchange = r.sendThenRead
+}
+
+// sendThenRead is called until it returns true, each time after the socket has
+// become readable. What came before the first time would be forgotten.
+func (r *raw) sendThenRead(fd uintptr) bool {
+	if r.sent {
+		return r.read.once(fd)
+	}
+	r.sent = true
+	return !r.write.all(fd) || r.write.err != 0
 }
 
 // once reads and reports whether there was anything, an error or the end.
@@ -93,7 +106,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	case err != nil:
 		return 0, err
 	case r.err != 0:
-		return 0, c.failure("read", r.err)
+		return 0, c.failure("read", os.NewSyscallError("read", r.err))
 	case r.n == 0:
 		return 0, io.EOF
 	}
@@ -110,13 +123,45 @@ func (c *Conn) Write(p []byte) (int, error) {
 	err := c.conn.Write(w.do)
 	w.p = nil
 	if err == nil && w.err != 0 {
-		err = c.failure("write", w.err)
+		err = c.failure("write", os.NewSyscallError("write", w.err))
 	}
 	return w.n, err
 }
 
+// Exchange writes all of p and then reads into buf, which is one system call
+// less than Write and Read: the first of Read's most often finds nothing. The
+// peer must not speak unless spoken to; what it has sent before may be seen
+// only by the next Read. An error whose Op is "write" means that no more than a
+// part of p was sent.
+func (c *Conn) Exchange(p, buf []byte) (int, error) {
+	if c.conn == nil || len(buf) == 0 {
+		return exchange(c.net, p, buf)
+	}
+	w, r := &c.write, &c.read
+	w.p, w.n, w.err = p, 0, 0
+	r.p, r.n, r.err = buf, 0, 0
+	c.sent = false
+	err := c.conn.Read(c.exchange)
+	w.p, r.p = nil, nil
+	switch {
+	case w.err != 0:
+		return 0, c.failure("write", os.NewSyscallError("write", w.err))
+	case !c.sent: // the deadline has passed, or the connection is closed
+		return 0, c.failure("write", err)
+	case w.n < len(p):
+		return exchange(c, p[w.n:], buf) // its buffer is full
+	case err != nil:
+		return 0, err
+	case r.err != 0:
+		return 0, c.failure("read", os.NewSyscallError("read", r.err))
+	case r.n == 0:
+		return 0, io.EOF
+	}
+	return r.n, nil
+}
+
 // failure wraps an error as package net does.
-func (c *Conn) failure(op string, err syscall.Errno) error {
+func (c *Conn) failure(op string, err error) error {
 	local := c.net.LocalAddr()
-	return &net.OpError{Op: op, Net: local.Network(), Source: local, Addr: c.net.RemoteAddr(), Err: os.NewSyscallError(op, err)}
+	return &net.OpError{Op: op, Net: local.Network(), Source: local, Addr: c.net.RemoteAddr(), Err: err}
 }

@@ -75,6 +75,56 @@ func TestBothWays(t *testing.T) {
 	})
 }
 
+func TestExchange(t *testing.T) {
+	large := bytes.Repeat([]byte("0123456789"), 500_000)
+	pairs(t, func(t *testing.T, c *Conn, nc, peer net.Conn) {
+		buf := make([]byte, 100)
+		for _, p := range [][]byte{{1}, large, {2}} {
+			go func() {
+				got := make([]byte, len(p))
+				if _, err := io.ReadFull(peer, got); err != nil || !bytes.Equal(got, p) {
+					t.Errorf("got something else, %v", err)
+				}
+				time.Sleep(time.Duration(len(p)%3) * 10 * time.Millisecond) // sometimes late
+				peer.Write([]byte("answer"))
+			}()
+			if n, err := c.Exchange(p, buf); string(buf[:n]) != "answer" || err != nil {
+				t.Errorf("%q, %v", buf[:n], err)
+			}
+		}
+		// The answer does not come in time, but later.
+		nc.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+		go io.ReadFull(peer, make([]byte, 1))
+		if n, err := c.Exchange([]byte{3}, buf); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%d, %v", n, err)
+		}
+		nc.SetReadDeadline(time.Time{})
+		go peer.Write([]byte("late"))
+		if n, err := c.Read(buf); string(buf[:n]) != "late" || err != nil {
+			t.Errorf("%q, %v", buf[:n], err)
+		}
+		// The peer reads and ends.
+		go func() {
+			io.ReadFull(peer, make([]byte, 1))
+			peer.Close()
+		}()
+		if n, err := c.Exchange([]byte{4}, buf); n != 0 || err != io.EOF {
+			t.Errorf("%d, %v", n, err)
+		}
+		if _, ok := nc.(*net.UnixConn); ok {
+			_, err := c.Exchange([]byte{5}, buf)
+			var op *net.OpError
+			if !errors.Is(err, syscall.EPIPE) || !errors.As(err, &op) || op.Op != "write" {
+				t.Errorf("after the end: %v", err)
+			}
+		}
+		nc.Close()
+		if _, err := c.Exchange([]byte{6}, buf); !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("after Close: %v", err)
+		}
+	})
+}
+
 func TestDeadlines(t *testing.T) {
 	pairs(t, func(t *testing.T, c *Conn, nc, peer net.Conn) {
 		for _, in := range []time.Duration{-time.Hour, 20 * time.Millisecond} {

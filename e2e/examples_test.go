@@ -160,3 +160,18 @@ func TestClientGoneAbortsTheSignal(t *testing.T) {
 	}
 	eventually(t, 2*time.Second, "the function hears of it", func() bool { return strings.Contains(s.saidBy("a"), "client gone") })
 }
+
+// TestFrameworksThatListen: these serve by themselves, through node:http or
+// Deno's own server.
+func TestFrameworksThatListen(t *testing.T) {
+	dir := project(t, map[string]string{
+		"functions/fastify/index.ts": `import Fastify from "npm:fastify@5.12.8"; const app = Fastify(); app.get("/fastify", async () => ({ hello: "fastify" })); app.listen({ port: 3000 });`,
+		"functions/oak/index.ts":     `import { Application } from "npm:@oakserver/oak@14.1.0"; const app = new Application(); app.use((ctx) => { ctx.response.body = "oak"; }); app.listen({ port: 8000 });`,
+	})
+	s := start(t, options{command: "serve", functions: filepath.Join(dir, "functions")})
+	for path, want := range map[string]string{"/fastify": `{"hello":"fastify"}`, "/oak": "oak"} {
+		if a := s.call("GET", path, ""); a.status != 200 || a.body != want {
+			t.Errorf("%s: %d %q", path, a.status, a.body)
+		}
+	}
+}

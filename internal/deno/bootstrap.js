@@ -361,7 +361,7 @@
 
   // --- the life of a worker
 
-  async function load({ specifier, env: variables, secret: s }) {
+  async function load({ specifier, env: variables, secret: s, node }) {
     secret = s;
     const began = now();
     for (const name of keys(env.toObject())) {
@@ -371,6 +371,7 @@
     env.set("DENO_SERVE_ADDRESS", "unix:" + nodePath);
     let stage = "load";
     try {
+      if (node) await giveAddress();
       const loading = import(specifier);
       const settled = then(loading, (module) => {
         if (mode === undefined && typeof module.default?.fetch === "function") {
@@ -393,6 +394,16 @@
       return;
     }
     await send("ready " + mode + " " + toFixed(now() - began, 3));
+  }
+
+  // A node:http server that was moved to a socket says that it has no address;
+  // frameworks such as Fastify ask for it as soon as it listens.
+  async function giveAddress() {
+    const { Server } = await import("node:http");
+    const own = uncurry(Server.prototype.address);
+    Server.prototype.address = function () {
+      return own(this) ?? { address: "127.0.0.1", family: "IPv4", port: 8000 };
+    };
   }
 
   function messageOf(error) {

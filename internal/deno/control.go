@@ -16,6 +16,8 @@ type Load struct {
 	Env map[string]string `json:"env"`
 	// Secret marks the worker's log frames; see Frames.
 	Secret string `json:"secret"`
+	// Node says that the function may serve by node:http.
+	Node bool `json:"node,omitempty"`
 }
 
 // MarshalLine returns the control line, with its newline.

@@ -5,6 +5,7 @@ package worker
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -256,7 +257,7 @@ func (w *Worker) Load(ctx context.Context, a Assignment) (deno.Ready, error) {
 	w.output.assign(secret, a.Log)
 
 	specifier := (&url.URL{Scheme: "file", Path: a.Module}).String()
-	line, err := deno.Load{Specifier: specifier, Env: a.Env, Secret: secret}.MarshalLine()
+	line, err := deno.Load{Specifier: specifier, Env: a.Env, Secret: secret, Node: w.mayServeByNode(a.Module)}.MarshalLine()
 	if err != nil {
 		return deno.Ready{}, fmt.Errorf("load function %s: %w", a.Slug, err)
 	}
@@ -303,6 +304,16 @@ func (w *Worker) bootFailure(a Assignment, err error) error {
 	e.Message = fmt.Sprintf("the process ended with code %d while the function was loading", exit.Code)
 	e.Detail = exit.Tail
 	return e
+}
+
+// mayServeByNode reports whether the module imports node:http. What runs from
+// source may do so in any of its packages.
+func (w *Worker) mayServeByNode(module string) bool {
+	if w.Profile.Unbundled != (deno.Unbundled{}) {
+		return true
+	}
+	code, err := os.ReadFile(module)
+	return err == nil && bytes.Contains(code, []byte("node:http"))
 }
 
 // serve chooses the socket that requests go to.

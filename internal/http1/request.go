@@ -8,9 +8,13 @@ import (
 	"strings"
 )
 
-// maxFields bounds the header lines of a request. A map entry costs more than
-// the shortest line, so that the bound on bytes alone would not do.
-const maxFields = 500
+const (
+	// maxFields bounds the header lines of a request. A map entry costs more
+	// than the shortest line, so that the bound on bytes alone would not do.
+	maxFields = 500
+	// usualFields is up to how many a connection keeps memory for.
+	usualFields = 64
+)
 
 // A request holds a Request and what it is made of, for one request of a
 // connection after the other.
@@ -49,6 +53,9 @@ func (q *request) forget() {
 	clear(q.header)
 	clear(q.values)
 	q.values = q.values[:0]
+	if len(q.fields) > usualFields {
+		q.header, q.values, q.fields = make(http.Header, 16), nil, nil
+	}
 	q.target = url.URL{}
 	*q.Request = *q.blank
 }

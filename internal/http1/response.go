@@ -380,6 +380,10 @@ func (w *response) send(parts ...[]byte) error {
 		return w.err
 	}
 	c := w.c
+	if c.server.stopped.Load() {
+		w.err = ErrStopped
+		return w.err
+	}
 	if c.server.WriteTimeout > 0 && !c.ownWrite.Load() {
 		c.arm(&c.writeDeadline, c.server.WriteTimeout, c.nc.SetWriteDeadline)
 	}
@@ -446,8 +450,9 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 var errReading = errors.New("http1: hijacked while the body is being read")
 
-// hijackBuffer is the size of a hijacker's buffers, in bytes.
-const hijackBuffer = 4 << 10
+// hijackBuffer is the size of a hijacker's buffers, in bytes. They live as long
+// as a WebSocket, which mostly has its own.
+const hijackBuffer = 1 << 10
 
 // A prefixed reads p and then from the connection.
 type prefixed struct {

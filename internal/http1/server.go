@@ -59,7 +59,8 @@ type Server struct {
 	// Handler's place, and may set headers.
 	OnRefusal func(h http.Header, refusal *Refusal, remoteAddr string)
 
-	closing atomic.Bool
+	closing atomic.Bool // no further request on any connection
+	stopped atomic.Bool // nothing more is sent either
 
 	mu        sync.Mutex
 	base      context.Context
@@ -226,12 +227,10 @@ func (s *Server) closeNew() {
 	}
 }
 
-func (c *conn) closeIf(state connState) bool {
-	if !c.state.CompareAndSwap(int32(state), int32(connClosed)) {
-		return false
+func (c *conn) closeIf(state connState) {
+	if c.state.CompareAndSwap(int32(state), int32(connClosed)) {
+		c.nc.Close()
 	}
-	c.nc.Close()
-	return true
 }
 
 // cut ends everything and returns how many handlers that concerns.
@@ -239,25 +238,34 @@ func (s *Server) cut() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.full = true
-	s.cancel(ErrStopped) // before the connections end, for the contexts' cause
 	n := 0
 	for c := range s.conns {
-		if !c.closeIf(connIdle) && !c.closeIf(connNew) && c.cut() {
+		if c.busy() {
 			n++
 		}
+	}
+	s.stopped.Store(true) // what handlers answer to the next line is cut off
+	s.cancel(ErrStopped)  // before the connections end, for the contexts' cause
+	for c := range s.conns {
+		c.cut()
 	}
 	return n
 }
 
-// cut closes the connection, unless it is hijacked, and reports whether a
-// handler runs.
-func (c *conn) cut() bool {
+// busy reports whether a handler runs.
+func (c *conn) busy() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.handling
+}
+
+// cut closes the connection, unless it is hijacked.
+func (c *conn) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.hijacked {
 		c.nc.Close()
 	}
-	return c.handling
 }
 
 func (s *Server) maxHeaderBytes() int {

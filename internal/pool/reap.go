@@ -35,16 +35,20 @@ func (g *group) reap(now time.Time) {
 	if len(g.members) == 0 || g.fn == nil {
 		return
 	}
+	busy := false
 	for _, m := range slices.Clone(g.members) {
 		switch {
 		case m.retiring != "":
 		case m.gone():
 			g.retire(m, ReasonIdle) // it lives, but has given up its socket
 		case m.inFlight > 0:
-			m.busy()
+			busy = m.busy() || busy
 		case g.slug == g.p.opts.Inspect: // the debugger shows what it has done
 		case now.Sub(m.idleSince) >= g.fn.Limits.WorkerIdle && !m.w.Waiting():
 			g.retire(m, ReasonIdle)
 		}
+	}
+	if busy {
+		g.scale() // also where no further request comes to ask for it
 	}
 }

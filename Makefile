@@ -26,7 +26,7 @@ unit:
 	$(GO) test $(RACE) -timeout 15m $$($(GO) list ./... | grep -v /e2e)
 
 e2e: ## the real binary, the real Deno
-	$(GO) test $(RACE) -timeout 15m -count=1 ./e2e
+	$(GO) test $(RACE) -timeout 15m -count=1 -p 1 ./e2e/...
 
 FUZZTIME ?= 10s
 fuzz: ## every fuzz target, FUZZTIME each

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // keysOf reads the output of `selvedge keys`.
@@ -30,7 +31,7 @@ func TestServeChecksCallers(t *testing.T) {
 	for name, value := range keys {
 		env = append(env, name+"="+value)
 	}
-	s := start(t, options{command: "serve", functions: filepath.Join(dir, "functions"), env: append(env, "REQUIRE_AUTH=true")})
+	s := start(t, options{Command: "serve", Functions: filepath.Join(dir, "functions"), Env: append(env, "REQUIRE_AUTH=true")})
 	publishable := regexp.MustCompile(`sb_publishable_[^"]+`).FindString(keys["SUPABASE_PUBLISHABLE_KEYS"])
 	for _, c := range []struct {
 		name, method, path string
@@ -70,19 +71,20 @@ func TestServeNeedsKeys(t *testing.T) {
 
 func TestDevWithoutKeysTakesTheLocalOnes(t *testing.T) {
 	dir := project(t, map[string]string{"functions/a/index.ts": `Deno.serve(() => new Response(Deno.env.get("SUPABASE_ANON_KEY")));`})
-	s := start(t, options{functions: filepath.Join(dir, "functions"), env: []string{"REQUIRE_AUTH=true"}})
+	s := start(t, options{Functions: filepath.Join(dir, "functions"), Env: []string{"REQUIRE_AUTH=true"}})
 	if a := s.call("GET", "/a", ""); a.status != 401 {
 		t.Errorf("without a key: %d %s", a.status, a.body)
 	}
-	line := regexp.MustCompile(`curl \S+/a -H 'apikey: (\S+)'`).FindStringSubmatch(s.err.String())
-	if line == nil {
-		t.Fatalf("no ready curl line: %s", s.err)
-	}
+	var line []string
+	eventually(t, 10*time.Second, "there is a ready curl line", func() bool {
+		line = regexp.MustCompile(`curl \S+/a -H 'apikey: (\S+)'`).FindStringSubmatch(s.Err.String())
+		return line != nil
+	})
 	a := s.call("GET", "/a", "", "apikey", line[1])
 	if a.status != 200 || !strings.HasPrefix(a.body, "eyJ") {
 		t.Errorf("with the key of the curl line: %d %q", a.status, a.body)
 	}
-	if out, errs, code := runIn(t, "", "invoke", "a", "--url", s.url); code != 0 || !strings.HasPrefix(out, "eyJ") {
+	if out, errs, code := runIn(t, "", "invoke", "a", "--url", s.URL); code != 0 || !strings.HasPrefix(out, "eyJ") {
 		t.Errorf("invoke: %d %s %s", code, out, errs)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/selvedge-dev/selvedge/e2e/harness"
 	"github.com/selvedge-dev/selvedge/internal/deno/denotest"
 )
 
@@ -19,8 +20,8 @@ func TestCommands(t *testing.T) {
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("PATH", filepath.Dir(binary)+string(filepath.ListSeparator)+env.Getenv("PATH"))
-			env.Setenv("SELVEDGE_DATA_DIR", dataDir)
+			env.Setenv("PATH", filepath.Dir(harness.Binary)+string(filepath.ListSeparator)+env.Getenv("PATH"))
+			env.Setenv("SELVEDGE_DATA_DIR", harness.DataDir)
 			env.Setenv("SELVEDGE_DENO", deno)
 			env.Setenv("REQUIRE_AUTH", "false")
 			env.Setenv("HOME", env.WorkDir)
@@ -37,7 +38,7 @@ func TestCommands(t *testing.T) {
 
 // TestInvoke calls a running server as a user would.
 func TestInvoke(t *testing.T) {
-	s := start(t, options{command: "serve"})
+	s := start(t, options{Command: "serve"})
 	for _, c := range []struct {
 		args      []string
 		in        string
@@ -49,7 +50,7 @@ func TestInvoke(t *testing.T) {
 		{args: []string{"path-params/users/1", "--method", "get"}, out: `{"id":"1","name":"Ada"}`, errs: "200 OK\n"},
 		{args: []string{"nope"}, out: `{"code":"NOT_FOUND","message":"Requested function was not found"}`, errs: "404 Not Found\n", code: 1},
 	} {
-		out, errs, code := runIn(t, c.in, append([]string{"invoke", "--url", s.url}, c.args...)...)
+		out, errs, code := runIn(t, c.in, append([]string{"invoke", "--url", s.URL}, c.args...)...)
 		if trim(out) != c.out || errs != c.errs || code != c.code {
 			t.Errorf("invoke %q: %q %q %d, want %q %q %d", c.args, out, errs, code, c.out, c.errs, c.code)
 		}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/selvedge-dev/selvedge/e2e/harness"
 )
 
 const hello = `Deno.serve(() => new Response("%s"));`
@@ -53,7 +55,7 @@ func TestDevReloadsOnSave(t *testing.T) {
 	if err := os.Symlink(filepath.Join(dir, "elsewhere", "linked"), filepath.Join(fn, "linked")); err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, options{functions: fn})
+	s := start(t, options{Functions: fn})
 	s.becomes("/a", "a1")
 	s.becomes("/b", "x1 v1")
 	s.becomes("/c", "one")
@@ -106,11 +108,11 @@ func TestDevReloadsOnSave(t *testing.T) {
 func TestDevShowsASyntaxError(t *testing.T) {
 	dir := project(t, map[string]string{"functions/a/index.ts": fmt.Sprintf(hello, "good")})
 	entry := filepath.Join(dir, "functions/a/index.ts")
-	s := start(t, options{functions: filepath.Join(dir, "functions")})
+	s := start(t, options{Functions: filepath.Join(dir, "functions")})
 	s.becomes("/a", "good")
 	write(t, entry, "Deno.serve(() => {\n  const a = ;\n  return new Response(\"x\");\n});\n")
 	eventually(t, 5*time.Second, "the terminal shows the error without a request", func() bool {
-		return len(s.logged("boot_failure")) > 0
+		return len(s.Logged("boot_failure")) > 0
 	})
 	a := s.call("GET", "/a", "")
 	var body struct{ Code, Message, Detail string }
@@ -123,7 +125,7 @@ func TestDevShowsASyntaxError(t *testing.T) {
 	if !strings.Contains(body.Message, "functions/a/index.ts:2:13") || !strings.Contains(body.Detail, "const a = ;") {
 		t.Errorf("the answer names no file, line and excerpt: %+v", body)
 	}
-	failure := s.logged("boot_failure")[0]
+	failure := s.Logged("boot_failure")[0]
 	if !strings.Contains(fmt.Sprint(failure["msg"]), "functions/a/index.ts:2:13") || !strings.Contains(fmt.Sprint(failure["detail"]), "const a = ;") {
 		t.Errorf("the log names no file, line and excerpt: %v", failure)
 	}
@@ -133,14 +135,14 @@ func TestDevShowsASyntaxError(t *testing.T) {
 
 func TestServeHidesErrorsFromCallers(t *testing.T) {
 	dir := project(t, map[string]string{"functions/a/index.ts": `throw new Error("secret detail");`})
-	s := start(t, options{command: "serve", functions: filepath.Join(dir, "functions")})
+	s := start(t, options{Command: "serve", Functions: filepath.Join(dir, "functions")})
 	a := s.call("GET", "/a", "")
 	if a.status != 503 || a.body != `{"code":"BOOT_ERROR","message":"Function failed to start (please check logs)"}`+"\n" &&
 		a.body != `{"code":"BOOT_ERROR","message":"Function failed to start (please check logs)"}` {
 		t.Errorf("got %d %q", a.status, a.body)
 	}
-	eventually(t, 5*time.Second, "the log has the failure", func() bool { return len(s.logged("boot_failure")) > 0 })
-	failures := s.logged("boot_failure")
+	eventually(t, 5*time.Second, "the log has the failure", func() bool { return len(s.Logged("boot_failure")) > 0 })
+	failures := s.Logged("boot_failure")
 	if len(failures) == 0 || !strings.Contains(fmt.Sprint(failures[0]["msg"], failures[0]["detail"]), "secret detail") ||
 		!strings.Contains(fmt.Sprint(failures[0]["detail"]), "functions/a/index.ts:1:7") {
 		t.Errorf("the log does not say why with file, line and column: %v", failures)
@@ -151,7 +153,7 @@ func TestDevFinishesRequestsOnTheOldWorker(t *testing.T) {
 	dir := project(t, map[string]string{
 		"functions/a/index.ts": `Deno.serve(async (r) => { const ms = Number(new URL(r.url).searchParams.get("ms")); await new Promise((d) => setTimeout(d, ms)); return new Response("old"); });`,
 	})
-	s := start(t, options{functions: filepath.Join(dir, "functions")})
+	s := start(t, options{Functions: filepath.Join(dir, "functions")})
 	s.becomes("/a", "old")
 	var wg sync.WaitGroup
 	var slow answer
@@ -168,10 +170,9 @@ func TestDevFinishesRequestsOnTheOldWorker(t *testing.T) {
 func TestDevInspector(t *testing.T) {
 	dir := project(t, map[string]string{"functions/a/index.ts": fmt.Sprintf(hello, "a")})
 	addr := freeAddr(t)
-	s := start(t, options{functions: filepath.Join(dir, "functions"), args: []string{"--inspect", "a", "--inspect-addr", addr}})
+	s := start(t, options{Functions: filepath.Join(dir, "functions"), Args: []string{"--inspect", "a", "--inspect-addr", addr}})
 	s.becomes("/a", "a")
-	other := *s
-	other.url = "http://" + addr
+	other := &server{&harness.Server{URL: "http://" + addr}, t}
 	a := other.call("GET", "/json", "")
 	if a.status != 200 || !strings.Contains(a.body, "webSocketDebuggerUrl") {
 		t.Errorf("the inspector answers %d %q", a.status, a.body)

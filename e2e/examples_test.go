@@ -14,7 +14,7 @@ import (
 
 // TestExamples calls every example function as examples/README.md says.
 func TestExamples(t *testing.T) {
-	s := start(t, options{command: "serve"})
+	s := start(t, options{Command: "serve"})
 	const json = "application/json"
 	for _, c := range []struct {
 		method, path, body, contentType string
@@ -59,7 +59,7 @@ func TestExamples(t *testing.T) {
 }
 
 func TestExampleBackgroundTask(t *testing.T) {
-	s := start(t, options{command: "serve"})
+	s := start(t, options{Command: "serve"})
 	began := time.Now()
 	a := s.call("POST", "/background-task", `{"ms":300}`)
 	if a.status != 202 || a.body != `{"accepted":true}` {
@@ -73,7 +73,7 @@ func TestExampleBackgroundTask(t *testing.T) {
 	})
 	// Stopping waits for a task that is still running.
 	s.call("POST", "/background-task", `{"ms":700}`)
-	if code := s.stop(); code != 0 {
+	if code := s.Stop(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 	said := s.saidBy("background-task")
@@ -86,8 +86,8 @@ func TestExampleBackgroundTask(t *testing.T) {
 }
 
 func TestExampleSSEIsFlushedAtOnce(t *testing.T) {
-	s := start(t, options{command: "serve"})
-	res, err := http.Get(s.url + "/sse?count=3&every=300")
+	s := start(t, options{Command: "serve"})
+	res, err := http.Get(s.URL + "/sse?count=3&every=300")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,10 +113,10 @@ func TestExampleSSEIsFlushedAtOnce(t *testing.T) {
 }
 
 func TestExampleWebSocket(t *testing.T) {
-	s := start(t, options{command: "serve"})
+	s := start(t, options{Command: "serve"})
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	c, _, err := websocket.Dial(ctx, strings.Replace(s.url, "http", "ws", 1)+"/functions/v1/websocket-echo", nil)
+	c, _, err := websocket.Dial(ctx, strings.Replace(s.URL, "http", "ws", 1)+"/functions/v1/websocket-echo", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,11 +146,11 @@ func TestClientGoneAbortsTheSignal(t *testing.T) {
 		"functions/a/index.ts": `Deno.serve((req) => { req.signal.addEventListener("abort", () => console.log("client gone")); return req.url.endsWith("/warm") ? new Response("warm") : new Promise((r) => setTimeout(() => r(new Response("late")), 5000)); });
 `,
 	})
-	s := start(t, options{command: "serve", functions: filepath.Join(dir, "functions")})
+	s := start(t, options{Command: "serve", Functions: filepath.Join(dir, "functions")})
 	s.call("GET", "/a/warm", "")
 	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "GET", s.url+"/a", nil)
+	req, err := http.NewRequestWithContext(ctx, "GET", s.URL+"/a", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestFrameworksThatListen(t *testing.T) {
 		"functions/fastify/index.ts": `import Fastify from "npm:fastify@5.12.8"; const app = Fastify(); app.get("/fastify", async () => ({ hello: "fastify" })); app.listen({ port: 3000 });`,
 		"functions/oak/index.ts":     `import { Application } from "npm:@oakserver/oak@14.1.0"; const app = new Application(); app.use((ctx) => { ctx.response.body = "oak"; }); app.listen({ port: 8000 });`,
 	})
-	s := start(t, options{command: "serve", functions: filepath.Join(dir, "functions")})
+	s := start(t, options{Command: "serve", Functions: filepath.Join(dir, "functions")})
 	for path, want := range map[string]string{"/fastify": `{"hello":"fastify"}`, "/oak": "oak"} {
 		if a := s.call("GET", path, ""); a.status != 200 || a.body != want {
 			t.Errorf("%s: %d %q", path, a.status, a.body)

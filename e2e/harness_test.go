@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,196 +10,29 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/selvedge-dev/selvedge/e2e/harness"
 	"github.com/selvedge-dev/selvedge/internal/deno/denotest"
 )
 
-// Paths that all tests share; TestMain sets them.
-var (
-	binary  string // the selvedge binary
-	dataDir string // bundles and packages of the whole run
-	repo    string // the repository
-)
-
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		wd, err := os.Getwd()
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		repo = filepath.Dir(wd)
-		tmp, err := os.MkdirTemp("", "selvedge-e2e-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(tmp)
-		if tmp, err = filepath.EvalSymlinks(tmp); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		dataDir = filepath.Join(tmp, "data")
-		binary = filepath.Join(tmp, "selvedge")
-		args := []string{"build", "-o", binary}
-		if raceEnabled {
-			args = append(args, "-race")
-		}
-		build := exec.Command("go", append(args, "./cmd/selvedge")...)
-		build.Dir = repo
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build selvedge: %v\n%s", err, out)
-			return 1
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 // A server is a running selvedge process.
 type server struct {
-	t      *testing.T
-	cmd    *exec.Cmd
-	url    string
-	tmp    string // its TMPDIR, which names its workers' folders
-	out    *lockedBuffer
-	err    *lockedBuffer
-	exited chan struct{}
+	*harness.Server
+	t *testing.T
 }
 
-// lockedBuffer collects output while it is being written.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// options of a server; the zero value serves the examples in development.
-type options struct {
-	command   string // "dev" or "serve"
-	functions string
-	args      []string
-	env       []string
-	dir       string
-}
-
-var served = regexp.MustCompile(`(?:serves \d+ functions|functions of \S+).* on (?:\x1b\[\d+m)?(http://[^\s\x1b]+)`)
-
-// environ is the test's environment without what would configure Selvedge.
-func environ(extra ...string) []string {
-	var env []string
-	for _, kv := range os.Environ() {
-		name, _, _ := strings.Cut(kv, "=")
-		switch {
-		case strings.HasPrefix(name, "SELVEDGE_"), strings.HasPrefix(name, "SUPABASE_"):
-		case name == "JWT_SECRET", name == "ANON_KEY", name == "SERVICE_ROLE_KEY", name == "REQUIRE_AUTH", name == "ENVIRONMENT", name == "PORT":
-		default:
-			env = append(env, kv)
-		}
-	}
-	return append(env, extra...)
-}
+type options = harness.Options
 
 // start runs a server and waits until it listens. It is stopped, and checked
 // for leftovers, when the test ends.
 func start(t *testing.T, o options) *server {
 	t.Helper()
-	if o.command == "" {
-		o.command = "dev"
-	}
-	if o.functions == "" {
-		o.functions = filepath.Join(repo, "examples", "functions")
-	}
-	// A short path: unix sockets lie below it.
-	tmp, err := os.MkdirTemp("", "sve")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, tmp: tmp, out: &lockedBuffer{}, err: &lockedBuffer{}, exited: make(chan struct{})}
-	args := append([]string{o.command, "--functions", o.functions, "--listen", "127.0.0.1:0"}, o.args...)
-	s.cmd = exec.Command(binary, args...)
-	s.cmd.Dir = o.dir
-	s.cmd.Env = append(environ(
-		"TMPDIR="+tmp, "SELVEDGE_DATA_DIR="+dataDir, "SELVEDGE_DENO="+denotest.Binary(t),
-		"SELVEDGE_LOG_FORMAT=json", "REQUIRE_AUTH=false",
-	), o.env...)
-	s.cmd.Stdout, s.cmd.Stderr = s.out, s.err
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_ = s.cmd.Wait()
-		close(s.exited)
-	}()
-	t.Cleanup(s.cleanup)
-	eventually(t, 20*time.Second, "the server listens", func() bool {
-		select {
-		case <-s.exited:
-			t.Fatalf("the server ended: %s", s.err)
-		default:
-		}
-		m := served.FindStringSubmatch(s.err.String())
-		if m == nil {
-			return false
-		}
-		s.url = strings.Replace(m[1], "localhost", "127.0.0.1", 1)
-		return true
-	})
-	return s
-}
-
-// stop asks the server to end and returns its exit code.
-func (s *server) stop() int {
-	s.t.Helper()
-	_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-s.exited:
-	case <-time.After(40 * time.Second):
-		_ = s.cmd.Process.Kill()
-		<-s.exited
-		s.t.Errorf("the server did not end within 40 s:\n%s\n%s", s.err, s.out)
-	}
-	return s.cmd.ProcessState.ExitCode()
-}
-
-func (s *server) cleanup() {
-	s.stop()
-	if strings.Contains(s.err.String(), "DATA RACE") {
-		s.t.Errorf("data race:\n%s", s.err)
-	}
-	eventually(s.t, 3*time.Second, "no process of a worker is left", func() bool {
-		return len(denotest.Processes(s.t, s.tmp+"/")) == 0
-	})
-	if left, _ := filepath.Glob(filepath.Join(s.tmp, "selvedge-*")); len(left) > 0 && s.cmd.ProcessState.ExitCode() >= 0 {
-		s.t.Errorf("folders are left: %v", left)
-	}
-	os.RemoveAll(s.tmp)
-	if s.t.Failed() {
-		s.t.Logf("stderr:\n%s\nend of stdout:\n%s", tail(s.err.String(), 4000), tail(s.out.String(), 4000))
-	}
-}
-
-func tail(s string, n int) string {
-	if len(s) > n {
-		return "…" + s[len(s)-n:]
-	}
-	return s
+	return &server{harness.Start(t, o), t}
 }
 
 // An answer is a response that was read to its end.
@@ -225,7 +57,7 @@ func (s *server) try(method, path, body string, headers ...string) (answer, erro
 	if body != "" {
 		r = strings.NewReader(body)
 	}
-	req, err := http.NewRequest(method, s.url+path, r)
+	req, err := http.NewRequest(method, s.URL+path, r)
 	if err != nil {
 		return answer{}, err
 	}
@@ -262,22 +94,10 @@ func (s *server) metric(name string) int {
 	return int(v)
 }
 
-// logged returns the log lines of an event.
-func (s *server) logged(event string) []map[string]any {
-	var found []map[string]any
-	for line := range strings.Lines(s.out.String()) {
-		var m map[string]any
-		if json.Unmarshal([]byte(line), &m) == nil && m["event"] == event {
-			found = append(found, m)
-		}
-	}
-	return found
-}
-
 // saidBy returns what a function logged.
 func (s *server) saidBy(slug string) string {
 	var all strings.Builder
-	for _, m := range s.logged("log") {
+	for _, m := range s.Logged("log") {
 		if m["slug"] == slug {
 			fmt.Fprintln(&all, m["msg"])
 		}
@@ -285,16 +105,9 @@ func (s *server) saidBy(slug string) string {
 	return all.String()
 }
 
-// eventually polls until ok or fails the test.
 func eventually(t *testing.T, within time.Duration, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(within)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %s", within, what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	harness.Eventually(t, within, what, ok)
 }
 
 // project writes files below a new folder and returns it; keys are slash paths.
@@ -320,9 +133,9 @@ func write(t *testing.T, path, content string) {
 // runIn executes a command of the binary to its end, with in as its stdin.
 func runIn(t *testing.T, in string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	cmd := exec.Command(binary, args...)
+	cmd := exec.Command(harness.Binary, args...)
 	cmd.Dir = t.TempDir()
-	cmd.Env = environ("SELVEDGE_DATA_DIR="+dataDir, "SELVEDGE_DENO="+denotest.Binary(t))
+	cmd.Env = harness.Environ("SELVEDGE_DATA_DIR="+harness.DataDir, "SELVEDGE_DENO="+denotest.Binary(t))
 	cmd.Stdin = strings.NewReader(in)
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs

@@ -90,7 +90,7 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 		}, cfg.RequireAuth),
 	})
 	if _, err = p.Apply(set); err == nil {
-		srv.listener, err = srv.gateway.Listen(cfg.Listen)
+		srv.listener, err = srv.listen()
 		if errors.Is(err, syscall.EADDRINUSE) {
 			err = usage(fmt.Errorf("%w; stop the other program or choose another address with --listen", err))
 		}
@@ -100,6 +100,13 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 	}
 	go func() { srv.served <- srv.gateway.Serve(srv.listener) }()
 	return srv, nil
+}
+
+func (s *server) listen() (net.Listener, error) {
+	if s.cfg.TLSCert == "" {
+		return s.gateway.Listen(s.cfg.Listen)
+	}
+	return s.gateway.ListenTLS(s.cfg.Listen, s.cfg.TLSCert, s.cfg.TLSKey)
 }
 
 // prestart is how many processes are kept ahead: by default not more than
@@ -122,14 +129,18 @@ func (s *server) counters() map[string]int64 {
 
 // url is where the server can be called from this machine.
 func (s *server) url() string {
+	scheme := "http://"
+	if s.cfg.TLSCert != "" {
+		scheme = "https://"
+	}
 	host, port, err := net.SplitHostPort(s.listener.Addr().String())
 	if err != nil {
-		return "http://" + s.listener.Addr().String()
+		return scheme + s.listener.Addr().String()
 	}
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() || ip.IsLoopback() {
 		host = "localhost"
 	}
-	return "http://" + net.JoinHostPort(host, port)
+	return scheme + net.JoinHostPort(host, port)
 }
 
 // run serves until a signal or a failure, calling onIdle's channel in between;

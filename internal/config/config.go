@@ -44,6 +44,9 @@ type Config struct {
 
 	// Listen is the address of the gateway, host:port; port 0 takes a free one.
 	Listen string
+	// TLSCert and TLSKey are the absolute paths of PEM files, both or neither
+	// set; with them the gateway speaks HTTPS.
+	TLSCert, TLSKey string
 	// CORSOrigins are the origins for which the gateway answers preflights
 	// itself, ["*"] for all, empty to leave CORS to the functions.
 	CORSOrigins []string

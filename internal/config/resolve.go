@@ -92,6 +92,14 @@ func Resolve(fs *pflag.FlagSet, environ []string, cwd string, command Command) (
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		half := c.resolved["tls-cert"]
+		if c.TLSCert == "" {
+			half = c.resolved["tls-key"]
+		}
+		return nil, &ValueError{Source: strings.TrimPrefix(half.Source, "$"), Value: half.Value,
+			Err: errors.New("HTTPS needs a certificate and its key"), Accepts: "--tls-cert and --tls-key together"}
+	}
 	if err := c.locate(); err != nil {
 		return nil, err
 	}

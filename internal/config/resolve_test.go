@@ -151,7 +151,7 @@ func TestEverySettingHasItsPlace(t *testing.T) {
 }
 
 func TestValues(t *testing.T) {
-	cwd := tree(t, map[string]string{"functions/a/index.ts": "", "x.env": "", "bin/deno": "", "c.toml": ""})
+	cwd := tree(t, map[string]string{"functions/a/index.ts": "", "x.env": "", "bin/deno": "", "c.toml": "", "cert.pem": "", "key.pem": ""})
 	environ := []string{
 		"JWT_SECRET=" + strings.Repeat("j", 40), "SUPABASE_ANON_KEY=anon", "SERVICE_ROLE_KEY=role", "VERIFY_JWT=no",
 		"ENVIRONMENT=Staging", "SUPABASE_URL=https://x.supabase.co/", "SUPABASE_DB_URL=postgres://u:p@h/d", "SB_REGION=eu-west-1",
@@ -160,12 +160,13 @@ func TestValues(t *testing.T) {
 	}
 	c := mustResolve(t, cwd, Dev, environ,
 		"--env-file=x.env", "--deno=./bin/deno", "--config=c.toml", "--data-dir=data", "--max-workers=9", "--max-concurrency=8", "--worker-idle=7s",
-		"--boot-timeout=6", "--log-format=json", "--log-level=debug", "--inspect=a", "--inspect-addr=:1", "--drain-timeout=0", "--functions", "functions")
+		"--boot-timeout=6", "--log-format=json", "--log-level=debug", "--inspect=a", "--inspect-addr=:1", "--drain-timeout=0", "--tls-cert=cert.pem", "--tls-key=key.pem", "--functions", "functions")
 	got := *c
 	got.cwd, got.environ, got.resolved, got.warnings = "", nil, nil, nil
 	want := Config{
 		Command: Dev, Functions: filepath.Join(cwd, "functions"), ProjectFile: filepath.Join(cwd, "c.toml"), EnvFile: filepath.Join(cwd, "x.env"),
 		DataDir: filepath.Join(cwd, "data"), Deno: filepath.Join(cwd, "bin/deno"), Listen: "localhost:9000",
+		TLSCert: filepath.Join(cwd, "cert.pem"), TLSKey: filepath.Join(cwd, "key.pem"),
 		CORSOrigins: []string{"https://a.example", "https://b.example"},
 		MaxWorkers:  9, MaxConcurrency: 8, WorkerIdle: 7 * time.Second, BootTimeout: 6 * time.Second,
 		LogFormat: "json", LogLevel: slog.LevelDebug, Inspect: "a", InspectAddr: ":1",
@@ -188,6 +189,8 @@ func TestValues(t *testing.T) {
 func TestBadValues(t *testing.T) {
 	cwd := tree(t, map[string]string{"functions/a/index.ts": ""})
 	for _, tt := range []struct{ given, want string }{
+		{"--tls-cert=functions/a/index.ts", "HTTPS needs a certificate and its key; use --tls-cert and --tls-key together"},
+		{"--tls-key=nowhere.pem", "there is no such file; use the path of a PEM file"},
 		{"--listen=host", `--listen="host": it has no port; use host:port`},
 		{"--listen=:99999", "is no number from 0 to 65535"},
 		{"PORT=http", `PORT="http": the port "http" is no number`},

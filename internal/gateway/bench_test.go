@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// BenchmarkGateway is a whole request: net/http's server, the chain, the
-// client and a worker that costs nothing.
+// BenchmarkGateway is a whole request: the server, the chain, the client and a
+// worker that costs nothing.
 func BenchmarkGateway(b *testing.B) {
 	answer := []byte("HTTP/1.1 200 OK\r\ncontent-type: text/plain;charset=UTF-8\r\nvary: Accept-Encoding\r\n" +
 		"content-length: 5\r\ndate: Mon, 01 Jan 2024 00:00:00 GMT\r\n\r\nHello")

@@ -58,6 +58,9 @@ type Options struct {
 	OnRequest func(Record)
 	// Metrics, if not nil, adds counters to /_internal/metric.
 	Metrics func() map[string]int64
+	// Timeouts bound how long clients may let the server wait; zero stands for
+	// DefaultTimeouts.
+	Timeouts Timeouts
 	// Log takes what has no request to belong to, nil for nowhere.
 	Log *slog.Logger
 

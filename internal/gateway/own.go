@@ -57,7 +57,7 @@ func (s *Server) counters() map[string]int64 {
 		"uptimeSeconds":         int64(time.Since(s.born) / time.Second),
 		"receivedRequestsCount": m.received.Load(),
 		"handledRequestsCount":  m.handled.Load(),
-		"activeRequestsCount":   s.inflight.count(),
+		"activeRequestsCount":   s.inflight.Load(),
 		"retriedRequestsCount":  m.retried.Load(),
 		"upgradedRequestsCount": m.upgraded.Load(),
 		"cutAnswersCount":       m.cut.Load(),

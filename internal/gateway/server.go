@@ -4,73 +4,93 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/selvedge-dev/selvedge/internal/function"
+	"github.com/selvedge-dev/selvedge/internal/http1"
 )
 
-const (
-	readHeaderTimeout = 10 * time.Second
-	// idleTimeout is longer than a load balancer's in front (an ALB's is 60 s
-	// unless set): were ours the shorter one, it would send requests into
-	// connections that we are closing and answer them with 502.
-	idleTimeout    = 620 * time.Second
-	maxHeaderBytes = 64 << 10
-	// closeGrace is how long connections without a request are waited for at
-	// shutdown: one may have been accepted and not have spoken yet.
-	closeGrace = 1 * time.Second
-)
+// maxHeaderBytes bounds a request's head, its first line included.
+const maxHeaderBytes = 64 << 10
 
-// errStopped is why requests end that outlast a shutdown.
-var errStopped = errors.New("server was stopped")
+// Timeouts bound how long clients may let the server wait.
+type Timeouts struct {
+	// Head is for a request's head, from its first byte to its last, and for
+	// the first byte of a connection.
+	Head time.Duration
+	// Read is for each wait for more of a body, not the whole of it.
+	Read time.Duration
+	// Write is for each wait for the client to take more of an answer.
+	Write time.Duration
+	// Idle is for the next request of a connection. It must be longer than
+	// that of a load balancer in front (an ALB's is 60 s unless set): were it
+	// the shorter one, requests would be sent into connections that are being
+	// closed, and be answered with 502.
+	Idle time.Duration
+}
+
+// DefaultTimeouts are in force where Options has none.
+func DefaultTimeouts() Timeouts {
+	return Timeouts{Head: 10 * time.Second, Read: 60 * time.Second, Write: 60 * time.Second, Idle: 620 * time.Second}
+}
 
 // errPanicked is recorded for a request whose handler panicked.
 var errPanicked = errors.New("gateway panicked")
 
 // A Server is the gateway. Its methods may be called at the same time.
+//
+// HTTP/1.1 is answered by the project's own server, for its speed, and HTTP/2
+// by net/http's. Connections come to the first one, which hands over those that
+// speak HTTP/2.
 type Server struct {
 	opts    Options
 	region  string
+	log     *slog.Logger
 	born    time.Time
 	chain   Handler
-	http    *http.Server
+	http1   *http1.Server
+	http2   *http2Server
 	healthy atomic.Bool
 	metrics metrics
 
-	inflight inflight
+	inflight atomic.Int64
 	stop     context.CancelCauseFunc
 }
 
 // New returns a Server that listens nowhere yet. It is healthy.
 func New(opts Options) *Server {
-	s := &Server{opts: opts, region: opts.Region, born: time.Now()}
+	s := &Server{opts: opts, region: opts.Region, log: opts.Log, born: time.Now()}
 	if s.region == "" {
 		s.region = "local"
 	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	timeouts := DefaultTimeouts()
+	if opts.Timeouts != (Timeouts{}) {
+		timeouts = opts.Timeouts
+	}
 	s.healthy.Store(true)
-	s.inflight.none = make(chan struct{}, 1)
 	s.chain = s.buildHandler()
 
 	base, stop := context.WithCancelCause(context.Background())
 	s.stop = stop
-	errorLog := log.New(io.Discard, "", 0)
-	if opts.Log != nil {
-		errorLog = slog.NewLogLogger(opts.Log.Handler(), slog.LevelWarn)
-	}
-	s.http = &http.Server{
+	s.http2 = newHTTP2Server(s, base, s.log, timeouts)
+	s.http1 = &http1.Server{
 		Handler:           s,
-		ReadHeaderTimeout: readHeaderTimeout,
-		IdleTimeout:       idleTimeout,
+		ReadHeaderTimeout: timeouts.Head,
+		ReadTimeout:       timeouts.Read,
+		WriteTimeout:      timeouts.Write,
+		IdleTimeout:       timeouts.Idle,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          errorLog,
-		BaseContext:       func(net.Listener) context.Context { return base },
-		// Answers of net/http's own would lack our headers.
-		DisableGeneralOptionsHandler: true,
+		ErrorLog:          s.log,
+		Preface:           s.http2.take,
+		OnRefusal:         s.refused,
 	}
 	return s
 }
@@ -88,7 +108,8 @@ func (s *Server) Listen(addr string) (net.Listener, error) {
 // Serve answers requests from l until Shutdown, then returns nil; any other
 // end is an error. It may be called for several listeners.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	s.http2.start()
+	if err := s.http1.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	}
 	return nil
@@ -103,7 +124,7 @@ func (s *Server) SetHealthy(healthy bool) { s.healthy.Store(healthy) }
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := calls.Get().(*Call)
 	c.Start = time.Now()
-	s.inflight.begin()
+	s.inflight.Add(1)
 	s.metrics.received.Add(1)
 	defer s.end(r, c)
 	s.chain(w, r, c)
@@ -125,7 +146,7 @@ func (s *Server) end(r *http.Request, c *Call) {
 	if c.ended {
 		c.recycle() // after a panic something may still hold it
 	}
-	s.inflight.end()
+	s.inflight.Add(-1)
 }
 
 func (s *Server) record(r *http.Request, c *Call) Record {
@@ -138,75 +159,42 @@ func (s *Server) record(r *http.Request, c *Call) Record {
 	}
 }
 
+// refused gives an answer that was given before there was a request what all
+// answers have, and records it.
+func (s *Server) refused(h http.Header, why *http1.Refusal, remoteAddr string) {
+	c := calls.Get().(*Call)
+	c.Start = time.Now()
+	s.metrics.received.Add(1)
+	c.identify(s.region)
+	c.stamp(h)
+	refusalHead(h, function.Code(why.Code))
+	c.Status, c.Err = why.Status, why
+	s.metrics.count(c)
+	if s.opts.OnRequest != nil {
+		s.opts.OnRequest(s.record(&http.Request{RemoteAddr: remoteAddr}, c))
+	}
+	c.recycle()
+}
+
 // Shutdown stops accepting, then waits for the requests in flight, upgraded
 // connections among them, until ctx is done; those that remain are cut and
 // counted. When it returns nothing of the server is running. The error is that
 // of closing the listeners.
 func (s *Server) Shutdown(ctx context.Context) (cut int, err error) {
 	s.SetHealthy(false)
-	polite, impolite := context.WithCancel(ctx)
-	defer impolite()
-	closed := make(chan error, 1)
-	go func() { closed <- s.http.Shutdown(polite) }()
-
-	if s.inflight.wait(ctx) == nil {
-		select {
-		case err = <-closed:
-		case <-time.After(closeGrace):
-			impolite()
-			<-closed
-		case <-ctx.Done():
-			<-closed
-		}
-		// Connections that never spoke, or spoke while the last request ended.
-		err = errors.Join(ignoreDone(err), s.http.Close())
-	} else {
-		cut = int(s.inflight.count())
-		s.stop(errStopped)
-		err = s.http.Close()
-		<-closed
+	type result struct {
+		cut int
+		err error
 	}
-	s.stop(errStopped)
-	_ = s.inflight.wait(context.Background())
-	if err != nil {
-		return cut, fmt.Errorf("close listeners: %w", err)
+	of2 := make(chan result, 1)
+	go func() {
+		cut, err := s.http2.shutdown(ctx, s.stop)
+		of2 <- result{cut, err}
+	}()
+	cut, err = s.http1.Shutdown(ctx)
+	r := <-of2
+	if err = errors.Join(err, r.err); err != nil {
+		err = fmt.Errorf("close listeners: %w", err)
 	}
-	return cut, nil
-}
-
-func ignoreDone(err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return nil
-	}
-	return err
-}
-
-// inflight counts requests, upgraded connections among them.
-type inflight struct {
-	n    atomic.Int64
-	none chan struct{} // holds a token after n has come down to 0
-}
-
-func (f *inflight) begin()       { f.n.Add(1) }
-func (f *inflight) count() int64 { return f.n.Load() }
-
-func (f *inflight) end() {
-	if f.n.Add(-1) == 0 {
-		select {
-		case f.none <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// wait returns nil when there is no request, else the context's error.
-func (f *inflight) wait(ctx context.Context) error {
-	for f.n.Load() != 0 {
-		select {
-		case <-f.none:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
+	return cut + r.cut, err
 }

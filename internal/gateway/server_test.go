@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/selvedge-dev/selvedge/internal/http1"
 )
 
 func TestServeReportsItsEnd(t *testing.T) {
@@ -22,6 +24,9 @@ func TestServeReportsItsEnd(t *testing.T) {
 	}
 	if _, err := s.Listen("256.0.0.1:0"); err == nil {
 		t.Error("listened nowhere")
+	}
+	if _, err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -88,7 +93,7 @@ func TestShutdownCutsAtTheDeadline(t *testing.T) {
 	if b, _ := io.ReadAll(r); len(b) > 0 {
 		t.Errorf("an answer was made up: %q", b)
 	}
-	if rec := s.record(); rec.Status != StatusClientGone || !errors.Is(rec.Err, errStopped) {
+	if rec := s.record(); rec.Status != StatusClientGone || !errors.Is(rec.Err, http1.ErrStopped) {
 		t.Errorf("record %+v", rec)
 	}
 }
@@ -152,7 +157,7 @@ func TestShutdownOfIdleConnections(t *testing.T) {
 	if n := s.shutdown(soon); n != 0 {
 		t.Errorf("%d cut", n)
 	}
-	if d := time.Since(start); d > 2*closeGrace {
+	if d := time.Since(start); d > 3*time.Second {
 		t.Errorf("took %v", d)
 	}
 }

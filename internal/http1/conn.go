@@ -3,6 +3,7 @@ package http1
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -69,7 +70,8 @@ type conn struct {
 	io     *sockio.Conn // reads and writes nc
 	base   context.Context
 	remote string
-	state  atomic.Int32 // a connState
+	tls    *tls.ConnectionState // nil without TLS
+	state  atomic.Int32         // a connState
 
 	buf  []byte // what was read is in buf[r:w]
 	r, w int
@@ -102,6 +104,10 @@ func (c *conn) serve() {
 	c.buf = make([]byte, readBuffer)
 	first := true
 	for c.await(first) {
+		if secure, ok := c.nc.(*tls.Conn); ok && first {
+			state := secure.ConnectionState() // the first read has shaken hands
+			c.tls = &state
+		}
 		raw, refusal, err := c.readHead()
 		if err != nil {
 			break // nobody to answer
@@ -332,7 +338,7 @@ func (c *conn) line(limit int, tooLong error) ([]byte, error) {
 // connection can take another one.
 func (c *conn) handle() bool {
 	q := c.request
-	q.RemoteAddr = c.remote
+	q.RemoteAddr, q.TLS = c.remote, c.tls
 	c.bodyRead = q.ContentLength == 0
 	q.Body = http.NoBody
 	if !c.bodyRead {

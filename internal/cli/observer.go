@@ -71,6 +71,7 @@ func (o observer) Exit(e pool.Exit) {
 func (o observer) Request(r gateway.Record) {
 	observe.Request{
 		RequestID: r.RequestID, ExecutionID: r.ExecutionID, Slug: r.Slug, Method: r.Method, Path: r.Path,
-		Status: r.Status, Duration: r.Duration, Bytes: r.Bytes, ClientIP: r.ClientIP, Err: r.Err,
+		Status: r.Status, Duration: r.Duration, Queued: r.Queued, Bytes: r.Bytes, ClientIP: r.ClientIP,
+		TraceID: r.TraceID, ErrorCode: string(r.Code), Err: r.Err,
 	}.Log(o.log)
 }

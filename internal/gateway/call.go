@@ -3,11 +3,13 @@ package gateway
 import (
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/selvedge-dev/selvedge/internal/auth"
+	"github.com/selvedge-dev/selvedge/internal/function"
 	"github.com/selvedge-dev/selvedge/internal/upstream"
 )
 
@@ -27,6 +29,8 @@ type Call struct {
 	Bytes       int64
 	ExecutionID string
 	Err         error
+	// Code is the answer's sb-error-code, "" for none.
+	Code function.Code
 
 	// Identity is who calls; zero where nobody was asked.
 	Identity auth.Identity
@@ -40,6 +44,14 @@ type Call struct {
 	abort bool
 	// ended means that the chain returned instead of panicking.
 	ended bool
+	// queued is how long the request waited for workers.
+	queued time.Duration
+	// retried means that a second worker was asked.
+	retried bool
+	// switched means that the connection is not HTTP any more; open counts
+	// those.
+	switched bool
+	open     *atomic.Int64
 	// values are the platform's header values. They are the request's own,
 	// because net/http reads them after the Call has been given back.
 	values *[4]string
@@ -107,17 +119,24 @@ func (c *Call) executedBy(id string, h http.Header) {
 	c.put(h, "X-Deno-Execution-Id", valueExecutionID)
 }
 
-// functionError marks a 5xx as the function's own.
-var functionError = []string{"EDGE_FUNCTION_ERROR"}
+// CodeFunctionError marks a 5xx as the function's own.
+const CodeFunctionError function.Code = "EDGE_FUNCTION_ERROR"
+
+var functionError = []string{string(CodeFunctionError)}
 
 // editHead makes the function's answer the platform's: see the contract's
 // "Platform errors". A function cannot claim to be a relay error.
 func (c *Call) editHead(status int, h http.Header) {
 	c.function = true
+	if status == http.StatusSwitchingProtocols {
+		c.switched = true
+		c.open.Add(1)
+	}
 	c.stamp(h)
 	c.cors.apply(status, h)
 	delete(h, "X-Relay-Error")
 	if status >= http.StatusInternalServerError {
 		h["Sb-Error-Code"] = functionError
+		c.Code = CodeFunctionError
 	}
 }

@@ -70,7 +70,7 @@ func (p *cors) middleware(next Handler) Handler {
 		s := &substitute{ResponseWriter: w, cors: p, r: r, c: c}
 		next(s, r, c)
 		if s.replaced {
-			c.Status, c.Bytes = http.StatusNoContent, 0
+			c.Status, c.Bytes, c.Code = http.StatusNoContent, 0, ""
 		}
 	}
 }

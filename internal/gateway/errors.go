@@ -103,6 +103,19 @@ func (s *Server) refuseForward(w http.ResponseWriter, c *Call, err error, idle t
 	}
 }
 
+// cutBy says who is to blame for there being no whole answer.
+func (c *Call) cutBy() Cut {
+	switch {
+	case !c.abort:
+		return CutNot
+	case errors.Is(c.Err, errStopped):
+		return CutByShutdown
+	case c.Status == StatusClientGone, errors.Is(c.Err, upstream.ErrClientGone), errors.Is(c.Err, upstream.ErrRequestBody):
+		return CutByClient
+	}
+	return CutByWorker
+}
+
 // leave notes that nobody waits for the answer. The connection is cut, because
 // net/http would make an empty 200 of a handler that writes nothing.
 func (c *Call) leave() {
@@ -130,6 +143,7 @@ func Refuse(w http.ResponseWriter, c *Call, p Problem) {
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int((p.RetryAfter+time.Second-1)/time.Second)))
 	}
+	c.Code = p.Code
 	c.write(w, p.Status, body)
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/selvedge-dev/selvedge/internal/function"
 	"github.com/selvedge-dev/selvedge/internal/upstream"
@@ -16,7 +17,9 @@ var strip = []string{"Sb-Api-Key"}
 // function can have run is tried on another one, once.
 func (s *Server) invoke(w http.ResponseWriter, r *http.Request, c *Call) {
 	for retried := false; ; retried = true {
+		asked := time.Now()
 		lease, err := s.opts.Invoker.Acquire(r.Context(), c.Route.Slug)
+		c.queued += time.Since(asked)
 		if err != nil {
 			s.refuseAcquire(w, r, c, err)
 			return
@@ -29,6 +32,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request, c *Call) {
 		var failure *upstream.Error
 		if !retried && errors.As(err, &failure) && failure.Retryable() {
 			s.metrics.retried.Add(1)
+			c.retried = true
 			continue
 		}
 		s.refuseForward(w, c, err, idle)
@@ -47,6 +51,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, c *Call, lease 
 		{Name: "X-Forwarded-Proto", Value: seen.scheme},
 		{Name: "X-Forwarded-Host", Value: seen.host},
 	}
+	c.open = &s.metrics.open
 	res, err := lease.Upstream().Forward(w, r, upstream.Options{
 		Path:      c.Route.Target,
 		Absolute:  lease.Absolute(),
@@ -59,6 +64,10 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, c *Call, lease 
 	})
 	if errors.Is(err, function.ErrWorkerGone) || errors.Is(err, upstream.ErrAnswerCut) {
 		lease.Suspect()
+	}
+	if c.switched {
+		c.open.Add(-1)
+		c.switched = false
 	}
 	c.Status, c.Bytes = res.Status, res.Bytes
 	if res.Status == http.StatusSwitchingProtocols {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/selvedge-dev/selvedge/internal/function"
 	"github.com/selvedge-dev/selvedge/internal/upstream"
 )
 
@@ -100,7 +101,30 @@ type Record struct {
 	// Err is why the platform answered in the function's place, or why the
 	// answer was cut; nil for neither.
 	Err error
+	// Code is the answer's sb-error-code, "" for none.
+	Code function.Code
+	// Queued is how long the request waited for workers, 0 when it needed none.
+	Queued time.Duration
+	// Retried is set when a second worker was asked, the first one having gone
+	// before the function can have run.
+	Retried bool
+	// Cut says who broke off before the end of the answer, CutNot when nobody
+	// did.
+	Cut Cut
+	// TraceID is that of the client's traceparent, "" without a valid one.
+	TraceID string
 }
+
+// A Cut is who broke a request off, so that there is no whole answer to it.
+type Cut string
+
+// The values of Cut.
+const (
+	CutNot        Cut = ""
+	CutByClient   Cut = "client"
+	CutByWorker   Cut = "worker"
+	CutByShutdown Cut = "shutdown"
+)
 
 // StatusClientGone is recorded for a request that nobody waits for any more.
 // It is nginx's number for it and is never sent.

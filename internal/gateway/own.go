@@ -45,6 +45,8 @@ type message struct {
 // metrics count since the server was made.
 type metrics struct {
 	received, handled, retried, upgraded, cut atomic.Int64
+	// open is how many upgraded connections there are now.
+	open atomic.Int64
 	// classes counts answers by the first digit of their status; 0 is for
 	// requests that got none.
 	classes [6]atomic.Int64

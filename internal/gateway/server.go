@@ -156,6 +156,7 @@ func (s *Server) record(r *http.Request, c *Call) Record {
 		Method: r.Method, Path: path,
 		Status: c.Status, Duration: time.Since(c.Start), Bytes: c.Bytes,
 		ExecutionID: c.ExecutionID, ClientIP: clientIP(r, s.opts.TrustedProxies), Err: c.Err,
+		Code: c.Code, Queued: c.queued, Retried: c.retried, Cut: c.cutBy(), TraceID: traceID(r.Header),
 	}
 }
 

@@ -41,8 +41,10 @@
 //	path*         without the query
 //	status*       of the answer, 0 when there was none
 //	duration_ms*  from the request's head to the answer's last byte
+//	queue_ms      part of it spent waiting for a worker
 //	bytes*        of the answer's body
 //	client_ip     address of the client
+//	trace_id      of the client's traceparent (W3C Trace Context)
 //	error_code    the answer's sb-error-code
 //	error         why the exchange failed
 //

@@ -23,9 +23,13 @@ type Request struct {
 	// Status is 0 where nothing was answered.
 	Status   int
 	Duration time.Duration
+	// Queued is the part of it spent waiting for a worker.
+	Queued time.Duration
 	// Bytes of the answer's body.
-	Bytes     int64
-	ClientIP  string
+	Bytes    int64
+	ClientIP string
+	// TraceID is that of the W3C trace the request belongs to.
+	TraceID   string
 	ErrorCode string
 	// Err is why the exchange failed, as when the client went away.
 	Err error
@@ -244,9 +248,13 @@ func (r *Request) attrs(to []slog.Attr) []slog.Attr {
 		slog.String("path", r.Path),
 		slog.Int("status", r.Status),
 		slog.Float64("duration_ms", milliseconds(r.Duration)),
-		slog.Int64("bytes", r.Bytes),
 	)
+	if queued := milliseconds(r.Queued); queued > 0 {
+		to = append(to, slog.Float64("queue_ms", queued))
+	}
+	to = append(to, slog.Int64("bytes", r.Bytes))
 	to = appendText(to, "client_ip", r.ClientIP)
+	to = appendText(to, "trace_id", r.TraceID)
 	to = appendText(to, "error_code", r.ErrorCode)
 	if r.Err != nil {
 		to = append(to, slog.String("error", errorText(r.Err)))

@@ -68,11 +68,12 @@ func aDay(log *slog.Logger) {
 	boot.Log(log)
 
 	Request{Time: noon, RequestID: "r-1", ExecutionID: "e-1", Slug: "hello-world", Method: "POST", Path: "/hello-world", Status: 200,
-		Duration: 3420 * time.Microsecond, Bytes: 1234, ClientIP: "203.0.113.7"}.Log(log)
+		Duration: 3420 * time.Microsecond, Queued: 1230 * time.Microsecond, Bytes: 1234, ClientIP: "203.0.113.7",
+		TraceID: "0af7651916cd43dd8448eb211c80319c"}.Log(log)
 	Request{Time: noon, RequestID: "r-2", Method: "GET", Path: "/nobody", Status: 404, Duration: 50 * time.Microsecond, ErrorCode: "NOT_FOUND"}.Log(log)
 	Request{Time: noon, Slug: "hello-world", Method: "OPTIONS", Path: "/functions/v1/hello-world/hello-world/x", Status: 301, Duration: 123 * time.Millisecond}.Log(log)
 	Request{Time: noon, Slug: "hello-world", Method: "GET", Path: "/hello-world/\x1b[31mred\n", Status: 503, Duration: 12345 * time.Millisecond, ErrorCode: "OVERLOADED"}.Log(log)
-	Request{Time: noon, Slug: "chat", Method: "GET", Path: "/chat", Status: 101, Duration: 400 * time.Second}.Log(log)
+	Request{Time: noon, Slug: "chat", Method: "GET", Path: "/chat", Queued: 40 * time.Microsecond, Status: 101, Duration: 400 * time.Second}.Log(log)
 	Request{Time: noon, Slug: "chat", Method: "POST", Path: "/chats", Duration: time.Second, Err: errors.New("client went away:\n\x1b[1mbye")}.Log(log)
 
 	say := func(slug, level, text string) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/selvedge-dev/selvedge/internal/function"
+	"github.com/selvedge-dev/selvedge/internal/http1"
 	"github.com/selvedge-dev/selvedge/internal/upstream"
 )
 
@@ -108,7 +109,7 @@ func (c *Call) cutBy() Cut {
 	switch {
 	case !c.abort:
 		return CutNot
-	case errors.Is(c.Err, errStopped):
+	case errors.Is(c.Err, http1.ErrStopped):
 		return CutByShutdown
 	case c.Status == StatusClientGone, errors.Is(c.Err, upstream.ErrClientGone), errors.Is(c.Err, upstream.ErrRequestBody):
 		return CutByClient

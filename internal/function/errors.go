@@ -3,6 +3,7 @@ package function
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Code is a platform error code, the value of the sb-error-code header.
@@ -23,9 +24,9 @@ const (
 var (
 	// ErrNotFound means that no function has the slug.
 	ErrNotFound = errors.New("function not found")
-	// ErrOverloaded means that the function's queue is full or its deadline
-	// passed while waiting for a worker.
-	ErrOverloaded = errors.New("too many requests are waiting for this function")
+	// ErrOverloaded means that a request was not taken in because there are too
+	// many. The error is an *OverloadError, which says of what.
+	ErrOverloaded = errors.New("too many requests")
 	// ErrWorkerGone means that the worker ended before it answered.
 	ErrWorkerGone = errors.New("worker ended before it answered")
 	// ErrClosed means that the server is shutting down.
@@ -52,3 +53,42 @@ func (e *BootError) Error() string {
 }
 
 func (e *BootError) Unwrap() error { return e.Err }
+
+// An Overload says of what there is too much.
+type Overload string
+
+// The reasons for which a request is not taken in.
+const (
+	// QueueFull: as many requests wait for the function as may.
+	QueueFull Overload = "queue_full"
+	// QueueTimeout: no worker had room in the time that a request may wait.
+	QueueTimeout Overload = "queue_timeout"
+	// RateLimited: the caller called the function more often than it may.
+	RateLimited Overload = "rate_limit"
+	// TooManyOpen: the server has as many requests open as it may.
+	TooManyOpen Overload = "open_requests"
+)
+
+// An OverloadError is an ErrOverloaded.
+type OverloadError struct {
+	Reason Overload
+	// RetryAfter is when a further try may be worth it.
+	RetryAfter time.Duration
+}
+
+func (e *OverloadError) Error() string {
+	switch e.Reason {
+	case QueueFull:
+		return "too many requests are waiting for this function"
+	case QueueTimeout:
+		return "no worker of this function had room in time"
+	case RateLimited:
+		return "the caller's rate limit for this function is used up"
+	case TooManyOpen:
+		return "too many requests are open"
+	}
+	return ErrOverloaded.Error()
+}
+
+// Is makes every OverloadError an ErrOverloaded.
+func (e *OverloadError) Is(target error) bool { return target == ErrOverloaded }

@@ -39,7 +39,7 @@ type Function struct {
 	// EnvSource says for each name in Env where its value came from, in a form
 	// for people: "functions/.env", "supabase/config.toml [edge_runtime.secrets]".
 	EnvSource map[string]string
-	// Limits bind each of the function's workers.
+	// Limits bind the function and each of its workers.
 	Limits Limits
 	// Policy says how requests are given to workers.
 	Policy Policy
@@ -85,8 +85,8 @@ const (
 // Valid reports whether p is one of the policies above.
 func (p Policy) Valid() bool { return p == PerWorker || p == PerRequest || p == OneShot }
 
-// Limits bind one worker. The zero value of a field is not "unlimited":
-// discovery fills every field from Defaults.
+// Limits bind a function and each of its workers. The zero value of a field is
+// not "unlimited": discovery fills every field from Defaults.
 type Limits struct {
 	// MemoryMB bounds the V8 heap and the resident memory, in MiB.
 	MemoryMB int
@@ -105,7 +105,19 @@ type Limits struct {
 	// MaxConcurrency bounds the requests one worker serves at once under
 	// PerWorker; past it a further worker is started while MaxWorkers allows.
 	MaxConcurrency int
+	// MaxQueue bounds the requests that wait beyond those for which the workers
+	// that are being started will have room; NoQueue for none.
+	MaxQueue int
+	// QueueTime bounds the wait of each.
+	QueueTime time.Duration
+	// Rate bounds how often one caller may call; discovery leaves it zero where
+	// nothing is configured, which is no bound.
+	Rate Rate
 }
+
+// NoQueue is the Limits.MaxQueue with which a request is refused at once when
+// no worker has room for it and none is being started that will.
+const NoQueue = -1
 
 // Defaults are the limits of the hosted platform where it has them.
 func Defaults() Limits {
@@ -119,6 +131,8 @@ func Defaults() Limits {
 		Boot:           10 * time.Second,
 		MaxWorkers:     4,
 		MaxConcurrency: 100,
+		MaxQueue:       1000,
+		QueueTime:      30 * time.Second,
 	}
 }
 
@@ -135,6 +149,9 @@ func (l Limits) Overlay(over Limits) Limits {
 		Boot:           cmp.Or(over.Boot, l.Boot),
 		MaxWorkers:     cmp.Or(over.MaxWorkers, l.MaxWorkers),
 		MaxConcurrency: cmp.Or(over.MaxConcurrency, l.MaxConcurrency),
+		MaxQueue:       cmp.Or(over.MaxQueue, l.MaxQueue),
+		QueueTime:      cmp.Or(over.QueueTime, l.QueueTime),
+		Rate:           cmp.Or(over.Rate, l.Rate),
 	}
 }
 

@@ -62,6 +62,12 @@ type Config struct {
 	// that name in function.Limits; [functions.<slug>] can say otherwise.
 	MaxWorkers, MaxConcurrency int
 	WorkerIdle, BootTimeout    time.Duration
+	// MaxQueue and QueueTimeout bound the requests that wait for one function,
+	// and RateLimit how often one caller may call it; [functions.<slug>] can
+	// say otherwise here, too.
+	MaxQueue     int
+	QueueTimeout time.Duration
+	RateLimit    function.Rate
 
 	// LogFormat is "auto", "pretty" or "json"; auto is pretty on a terminal.
 	LogFormat string
@@ -131,6 +137,15 @@ func (c *Config) DiscoverOptions(p *Project) function.Options {
 	}
 	if c.given("boot-timeout") {
 		given.Boot = c.BootTimeout
+	}
+	if c.given("max-queue") {
+		given.MaxQueue = queueDepth(c.MaxQueue)
+	}
+	if c.given("queue-timeout") {
+		given.QueueTime = c.QueueTimeout
+	}
+	if c.given("rate-limit") {
+		given.Rate = c.RateLimit
 	}
 	edge.Limits = edge.Limits.Overlay(given)
 	return function.Options{

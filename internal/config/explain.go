@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -59,6 +60,10 @@ type LimitsInfo struct {
 	BootS          float64 `json:"boot_timeout_s"`
 	MaxWorkers     int     `json:"max_workers"`
 	MaxConcurrency int     `json:"max_concurrency"`
+	MaxQueue       int     `json:"max_queue"`
+	QueueTimeoutS  float64 `json:"queue_timeout_s"`
+	// RateLimit is "off" for none.
+	RateLimit string `json:"rate_limit"`
 }
 
 // ExplainFunctions returns all functions of a set, the broken ones among them,
@@ -103,6 +108,9 @@ func explainFunction(f *function.Function) FunctionInfo {
 			BootS:          f.Limits.Boot.Round(time.Millisecond).Seconds(),
 			MaxWorkers:     f.Limits.MaxWorkers,
 			MaxConcurrency: f.Limits.MaxConcurrency,
+			MaxQueue:       max(0, f.Limits.MaxQueue),
+			QueueTimeoutS:  f.Limits.QueueTime.Round(time.Millisecond).Seconds(),
+			RateLimit:      cmp.Or(f.Limits.Rate.String(), "off"),
 		},
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Env)) {

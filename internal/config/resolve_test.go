@@ -75,6 +75,7 @@ func TestDefaults(t *testing.T) {
 		want.Functions = filepath.Join(cwd, "functions")
 		want.Prestart, want.PrestartAuto = autoPrestart(command, machineMemory()), true
 		want.MaxWorkers, want.MaxConcurrency = 4, 100
+		want.MaxQueue, want.QueueTimeout, want.RateLimit = 1000, 30*time.Second, function.Rate{Unlimited: true}
 		want.WorkerIdle, want.BootTimeout = 60*time.Second, 10*time.Second
 		want.LogFormat, want.LogLevel = "auto", slog.LevelInfo
 		want.RequireAuth, want.Region = true, "local"
@@ -160,7 +161,7 @@ func TestValues(t *testing.T) {
 	}
 	c := mustResolve(t, cwd, Dev, environ,
 		"--env-file=x.env", "--deno=./bin/deno", "--config=c.toml", "--data-dir=data", "--max-workers=9", "--max-concurrency=8", "--worker-idle=7s",
-		"--boot-timeout=6", "--log-format=json", "--log-level=debug", "--inspect=a", "--inspect-addr=:1", "--drain-timeout=0", "--tls-cert=cert.pem", "--tls-key=key.pem", "--functions", "functions")
+		"--boot-timeout=6", "--max-queue=0", "--queue-timeout=5s", "--rate-limit=9/m burst 2", "--log-format=json", "--log-level=debug", "--inspect=a", "--inspect-addr=:1", "--drain-timeout=0", "--tls-cert=cert.pem", "--tls-key=key.pem", "--functions", "functions")
 	got := *c
 	got.cwd, got.environ, got.resolved, got.warnings = "", nil, nil, nil
 	want := Config{
@@ -169,6 +170,7 @@ func TestValues(t *testing.T) {
 		TLSCert: filepath.Join(cwd, "cert.pem"), TLSKey: filepath.Join(cwd, "key.pem"),
 		CORSOrigins: []string{"https://a.example", "https://b.example"},
 		MaxWorkers:  9, MaxConcurrency: 8, WorkerIdle: 7 * time.Second, BootTimeout: 6 * time.Second,
+		QueueTimeout: 5 * time.Second, RateLimit: function.Rate{Requests: 9, Per: time.Minute, Burst: 2},
 		LogFormat: "json", LogLevel: slog.LevelDebug, Inspect: "a", InspectAddr: ":1",
 		Environment: "staging", Region: "eu-west-1", JWTSecret: Secret(strings.Repeat("j", 40)), AnonKey: "anon", ServiceRoleKey: "role",
 		PublishableKeys: map[string]Secret{"default": "sb_publishable_1", "web": "sb_publishable_2"},
@@ -197,6 +199,10 @@ func TestBadValues(t *testing.T) {
 		{"SELVEDGE_PRESTART=many", `SELVEDGE_PRESTART="many": it is no number; use auto or a number`},
 		{"--max-workers=0", `--max-workers="0": it is not between 1 and 10000`},
 		{"--max-workers=99999999999999999999", "not between"},
+		{"--max-queue=-1", `--max-queue="-1": it is not between 0 and 1000000`},
+		{"--queue-timeout=0", "it is below 1ms"},
+		{"--rate-limit=100", `--rate-limit="100": it names no unit of time; use 100/s, 100/m, 1000/h, '100/s burst 200' or off`},
+		{"SELVEDGE_RATE_LIMIT=fast/s", `SELVEDGE_RATE_LIMIT="fast/s": "fast" is no number from 1 to 1000000`},
 		{"--worker-idle=soon", "it is no duration; use a duration such as 60s"},
 		{"--worker-idle=0", "it is below 1ms"},
 		{"--drain-timeout=-1s", "it is below 0s"},
@@ -372,11 +378,15 @@ func TestDiscoverOptionsLimits(t *testing.T) {
 [edge_runtime]
 max_workers = 6
 max_concurrency = 7
+rate_limit = "10/s"
+queue_timeout_s = 7
 [functions.b]
 max_workers = 2
+max_queue = 0
+rate_limit = "off"
 env = { OWN = "a-value-long-enough-to-show-its-end" }
 `})
-	c := mustResolve(t, cwd, Serve, nil, "--max-workers=8", "--boot-timeout=3s")
+	c := mustResolve(t, cwd, Serve, nil, "--max-workers=8", "--boot-timeout=3s", "--max-queue=5")
 	set, project, err := c.Discover()
 	if err != nil {
 		t.Fatal(err)
@@ -388,12 +398,19 @@ env = { OWN = "a-value-long-enough-to-show-its-end" }
 		f, _ := set.Lookup(slug)
 		want := function.Defaults()
 		want.MaxWorkers, want.MaxConcurrency, want.Boot = workers, 7, 3*time.Second
+		want.MaxQueue, want.QueueTime, want.Rate = 5, 7*time.Second, function.Rate{Requests: 10, Per: time.Second, Burst: 10}
+		if slug == "b" {
+			want.MaxQueue, want.Rate = function.NoQueue, function.Rate{Unlimited: true}
+		}
 		if f.Limits != want {
 			t.Errorf("%s: %+v", slug, f.Limits)
 		}
 	}
+	if got := mustResolve(t, cwd, Serve, nil, "--max-queue=0", "--queue-timeout=9s", "--rate-limit=off").DiscoverOptions(project).EdgeRuntime.Limits; got.MaxQueue != function.NoQueue || got.QueueTime != 9*time.Second || !got.Rate.Unlimited {
+		t.Errorf("%+v", got)
+	}
 	infos := ExplainFunctions(set)
-	if len(infos) != 2 || infos[1].Limits.MaxWorkers != 2 || infos[1].Limits.TimeoutS != 400 || !infos[1].VerifyJWT {
+	if len(infos) != 2 || infos[1].Limits.MaxWorkers != 2 || infos[1].Limits.TimeoutS != 400 || infos[1].Limits.MaxQueue != 0 || infos[0].Limits.RateLimit != "10/s" || !infos[1].VerifyJWT {
 		t.Fatalf("%+v", infos)
 	}
 	if got := infos[1].Env; len(got) != 1 || got[0] != (Setting{"OWN", Mask("a-value-long-enough-to-show-its-end"), "config.toml [functions.b.env]"}) {

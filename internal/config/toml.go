@@ -202,6 +202,36 @@ func (r *tomlReader) policy(key tomlKey) function.Policy {
 	return policy
 }
 
+// rateForms completes "write …" and "use …".
+const rateForms = `"100/s", "100/m", "1000/h", "100/s burst 200" or "off"`
+
+func (r *tomlReader) rate(key tomlKey) function.Rate {
+	if _, ok := r.raw(key).(string); !ok {
+		r.wrongType(key, "a text such as "+rateForms)
+		return function.Rate{}
+	}
+	text, ok := r.text(key)
+	if !ok {
+		return function.Rate{}
+	}
+	rate, err := function.ParseRate(text)
+	if err != nil {
+		r.fail(key, "%q: %v; write %s", text, err, rateForms)
+	}
+	return rate
+}
+
+// maxQueue is the most requests that can be let wait for one function.
+const maxQueue = 1_000_000
+
+// queueDepth is what a number that a user gave means in function.Limits.
+func queueDepth(n int) int {
+	if n == 0 {
+		return function.NoQueue
+	}
+	return n
+}
+
 // variables returns a table of environment variables.
 func (r *tomlReader) variables(table tomlKey) map[string]string {
 	env := map[string]string{}
@@ -226,7 +256,10 @@ func (r *tomlReader) variables(table tomlKey) map[string]string {
 }
 
 // limitKeys are Selvedge's own keys, in [edge_runtime] and [functions.<slug>].
-var limitKeys = []string{"memory_mb", "cpu_ms", "timeout_s", "idle_timeout_s", "max_workers", "max_concurrency"}
+var limitKeys = []string{
+	"memory_mb", "cpu_ms", "timeout_s", "idle_timeout_s", "max_workers", "max_concurrency",
+	"max_queue", "queue_timeout_s", "rate_limit",
+}
 
 // limit reads a limit key; it reports whether name is one. The bounds keep
 // times within a week, and anything within what a machine can have.
@@ -248,6 +281,12 @@ func (r *tomlReader) limit(l *function.Limits, name string, key tomlKey) bool {
 		l.MaxWorkers = r.integer(key, 1, 10000)
 	case "max_concurrency":
 		l.MaxConcurrency = r.integer(key, 1, 1000000)
+	case "max_queue":
+		l.MaxQueue = queueDepth(r.integer(key, 0, maxQueue))
+	case "queue_timeout_s":
+		l.QueueTime = time.Duration(r.integer(key, 1, week)) * time.Second
+	case "rate_limit":
+		l.Rate = r.rate(key)
 	default:
 		return false
 	}

@@ -132,6 +132,15 @@ func setInt(field *int, value string, least, most int) error {
 	return nil
 }
 
+func setRate(field *function.Rate, value string) error {
+	rate, err := function.ParseRate(value)
+	if err != nil {
+		return err
+	}
+	*field = rate
+	return nil
+}
+
 func setBool(field *bool, value string) error {
 	switch strings.ToLower(value) {
 	case "true", "1", "yes", "on":

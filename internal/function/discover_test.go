@@ -309,9 +309,12 @@ func TestOverlay(t *testing.T) {
 	var over Limits
 	v := reflect.ValueOf(&over).Elem()
 	for i := range v.NumField() {
-		v.Field(i).SetInt(int64(7000 + i))
+		if v.Field(i).Kind() == reflect.Int || v.Field(i).Kind() == reflect.Int64 {
+			v.Field(i).SetInt(int64(7000 + i))
+		}
 	}
-	if got := Defaults().Overlay(over); got != over {
+	over.Rate = Rate{Requests: 7, Per: time.Second, Burst: 7}
+	if got := Defaults().Overlay(over); got != over || reflect.ValueOf(got).IsZero() {
 		t.Errorf("a field is not laid over: %+v", got)
 	}
 	if got := Defaults().Overlay(Limits{}); got != Defaults() {

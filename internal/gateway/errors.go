@@ -44,9 +44,7 @@ var (
 	workerError      = Problem{Status: 500, Code: function.CodeWorkerError, Message: "Function exited due to an error (please check logs)"}
 	workerGone       = Problem{Status: 500, Code: function.CodeWorkerError, Message: workerError.Message, Relay: true}
 	badGateway       = Problem{Status: 502, Code: codeBadGateway, Message: "Bad Gateway"}
-	overloaded       = Problem{Status: 503, Code: function.CodeOverloaded, Relay: true, RetryAfter: time.Second,
-		Message: "Too many requests are waiting for this function"}
-	closing = Problem{Status: 503, Code: function.CodeOverloaded, Relay: true, RetryAfter: time.Second,
+	closing          = Problem{Status: 503, Code: function.CodeOverloaded, Relay: true, RetryAfter: time.Second,
 		Message: "Server is shutting down"}
 )
 
@@ -65,16 +63,36 @@ func (s *Server) refuseAcquire(w http.ResponseWriter, r *http.Request, c *Call, 
 		}
 		s.refuse(w, c, p)
 	case errors.Is(err, function.ErrOverloaded):
-		s.refuse(w, c, overloaded)
+		s.refuse(w, c, overloaded(err))
 	case errors.Is(err, function.ErrClosed):
 		s.refuse(w, c, closing)
 	case r.Context().Err() != nil:
 		c.leave()
 	case errors.Is(err, context.DeadlineExceeded):
-		s.refuse(w, c, overloaded)
+		s.refuse(w, c, overloaded(err))
 	default:
 		s.refuse(w, c, workerError)
 	}
+}
+
+// overloaded is the answer to a request that was not taken in. Only a caller
+// past its own rate is to blame itself: to it the gateway's refusal is no
+// failure to hand the request over.
+func overloaded(err error) Problem {
+	p := Problem{Status: 503, Code: function.CodeOverloaded, Relay: true, RetryAfter: time.Second,
+		Message: "Too many requests are waiting for this function"}
+	var over *function.OverloadError
+	if !errors.As(err, &over) {
+		return p
+	}
+	p.RetryAfter = max(over.RetryAfter, p.RetryAfter)
+	switch over.Reason {
+	case function.RateLimited:
+		p.Status, p.Relay, p.Message = 429, false, "Too many requests, the rate limit of this function is reached"
+	case function.TooManyOpen:
+		p.Message = "Too many requests are open on this server"
+	}
+	return p
 }
 
 // refuseForward answers a request that a worker did not, or cuts the client's
@@ -143,6 +161,7 @@ func Refuse(w http.ResponseWriter, c *Call, p Problem) {
 	}
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int((p.RetryAfter+time.Second-1)/time.Second)))
+		h.Set("Access-Control-Expose-Headers", corsExposed+", retry-after")
 	}
 	c.Code = p.Code
 	c.write(w, p.Status, body)

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +100,8 @@ func TestPlatformErrors(t *testing.T) {
 		{"boot error", boot, false, 503, "BOOT_ERROR", bootMessage, "", false},
 		{"boot error in development", boot, true, 503, "BOOT_ERROR", bootMessage + "\nload: x is not defined", boot.Detail, false},
 		{"overloaded", fmt.Errorf("queue: %w", function.ErrOverloaded), false, 503, "OVERLOADED", "Too many requests are waiting for this function", "", true},
+		{"queue full", &function.OverloadError{Reason: function.QueueFull, RetryAfter: 2100 * time.Millisecond}, false, 503, "OVERLOADED", "Too many requests are waiting for this function", "", true},
+		{"queue timeout", &function.OverloadError{Reason: function.QueueTimeout, RetryAfter: 40 * time.Second}, false, 503, "OVERLOADED", "Too many requests are waiting for this function", "", true},
 		{"closing", function.ErrClosed, false, 503, "OVERLOADED", "Server is shutting down", "", true},
 		{"anything else", errors.New("secret inside"), true, 500, "WORKER_ERROR", "Function exited due to an error (please check logs)", "", false},
 	} {
@@ -105,8 +109,16 @@ func TestPlatformErrors(t *testing.T) {
 			s := startSite(t, &fakePool{err: tc.err}, func(o *Options) { o.Development = tc.development })
 			res, body := s.do("POST", "/hello", strings.NewReader("{}"))
 			checkProblem(t, res, body, tc.status, tc.code, tc.message, tc.detail, tc.relay)
-			if (res.Header.Get("Retry-After") == "1") != (tc.code == "OVERLOADED") {
-				t.Errorf("Retry-After is %q", res.Header.Get("Retry-After"))
+			want := ""
+			if tc.code == "OVERLOADED" {
+				want = "1"
+			}
+			var over *function.OverloadError
+			if errors.As(tc.err, &over) {
+				want = strconv.Itoa(int(math.Ceil(over.RetryAfter.Seconds())))
+			}
+			if got := res.Header.Get("Retry-After"); got != want {
+				t.Errorf("Retry-After is %q, want %q", got, want)
 			}
 			if rec := s.record(); !errors.Is(rec.Err, tc.err) || rec.Status != tc.status {
 				t.Errorf("record %+v", rec)
@@ -125,8 +137,12 @@ func checkProblem(t *testing.T, res *http.Response, body string, status int, cod
 		t.Errorf("got %d %+v", res.StatusCode, got)
 	}
 	checkPlatformHeaders(t, res, res.Header.Get("X-Deno-Execution-Id"))
+	exposed := "sb-error-code, sb-request-id"
+	if res.Header.Get("Retry-After") != "" {
+		exposed += ", retry-after"
+	}
 	if res.Header.Get("Sb-Error-Code") != code || res.Header.Get("Access-Control-Allow-Origin") != "*" ||
-		res.Header.Get("Access-Control-Expose-Headers") != "sb-error-code, sb-request-id" ||
+		res.Header.Get("Access-Control-Expose-Headers") != exposed ||
 		(res.Header.Get("X-Relay-Error") == "true") != relay {
 		t.Errorf("headers %v", res.Header)
 	}

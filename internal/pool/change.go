@@ -18,7 +18,8 @@ func (g *group) update(f *function.Function, broken error) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	was := len(g.members) > 0 || g.starting > 0 || g.retry.fails > 0
-	g.fn, g.broken = f, broken
+	g.become(f)
+	g.broken = broken
 	g.generation++
 	if g.cancel != nil {
 		g.cancel()
@@ -31,7 +32,7 @@ func (g *group) update(f *function.Function, broken error) bool {
 	}
 	if f == nil {
 		g.wanted = false
-		g.answerAll(broken)
+		g.queue.refuse(broken)
 		return true
 	}
 	g.wanted = g.wanted || was && g.p.opts.Eager
@@ -47,7 +48,7 @@ func (g *group) keep(f *function.Function) bool {
 		g.mu.Unlock()
 		return false
 	}
-	g.fn = f
+	g.become(f)
 	idle := g.starting == 0 && !g.serving()
 	g.mu.Unlock()
 	if idle {
@@ -81,7 +82,7 @@ func (g *group) close(err error, reason string) {
 	if g.cancel != nil {
 		g.cancel()
 	}
-	g.answerAll(err)
+	g.queue.refuse(err)
 	for _, m := range slices.Clone(g.members) {
 		g.retire(m, reason)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/selvedge-dev/selvedge/internal/function"
@@ -15,6 +16,9 @@ import (
 type group struct {
 	p    *Pool
 	slug string
+
+	// current is fn, for those who do not hold the lock.
+	current atomic.Pointer[function.Function]
 
 	mu sync.Mutex
 	// fn is nil for a function that cannot be run; broken says why.
@@ -28,7 +32,7 @@ type group struct {
 	members  []*member
 	launches []*launch // of all generations
 	starting int       // of this generation
-	waiters  []*waiter
+	queue    queue
 	// wanted is set when a worker is to be started without a request.
 	wanted bool
 	// checked counts how often the workers were found to be up to date, and
@@ -58,17 +62,13 @@ type member struct {
 	load             cpuMeter
 }
 
-// A waiter is a request without a worker.
-type waiter struct {
-	ch chan assigned // has room for one
-}
-
-type assigned struct {
-	m   *member
-	err error
-}
-
 func newGroup(p *Pool, slug string) *group { return &group{p: p, slug: slug} }
+
+// become sets the function; the lock is held.
+func (g *group) become(f *function.Function) {
+	g.fn = f
+	g.current.Store(f)
+}
 
 // acquire finds a worker or waits for one.
 func (g *group) acquire(ctx context.Context) (*Lease, error) {
@@ -80,29 +80,35 @@ func (g *group) acquire(ctx context.Context) (*Lease, error) {
 		}
 		return nil, g.broken
 	}
-	idle := g.fn.Limits.RequestIdle
-	if m := g.pick(); m != nil {
-		m.take()
-		g.scale()
-		g.mu.Unlock()
-		return &Lease{m: m, requestIdle: idle}, nil
+	idle, patience := g.fn.Limits.RequestIdle, g.fn.Limits.QueueTime
+	if g.queue.length == 0 { // else those who wait come first
+		if m := g.pick(); m != nil {
+			m.take()
+			g.scale()
+			g.mu.Unlock()
+			return &Lease{m: m, requestIdle: idle}, nil
+		}
 	}
-	if err := g.retry.refuse(time.Now()); err != nil && g.starting == 0 && !g.serving() {
+	now := time.Now()
+	if err := g.retry.refuse(now); err != nil && g.starting == 0 && !g.serving() {
 		g.mu.Unlock()
 		return nil, err
 	}
-	if len(g.waiters) >= g.p.opts.QueueDepth {
-		g.mu.Unlock()
-		return nil, function.ErrOverloaded
-	}
-	w := &waiter{ch: make(chan assigned, 1)}
-	g.waiters = append(g.waiters, w)
+	w := g.queue.push(now)
+	g.handOver()
 	g.scale()
+	if w.queued && g.queue.length > g.places() {
+		g.queue.remove(w)
+		err := g.queue.overloaded(function.QueueFull, now)
+		g.mu.Unlock()
+		return nil, err
+	}
 	g.mu.Unlock()
 
-	timer := time.NewTimer(g.p.opts.QueueTime)
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	var cause error
+	late := false
 	select {
 	case a := <-w.ch:
 		if a.err != nil {
@@ -112,15 +118,15 @@ func (g *group) acquire(ctx context.Context) (*Lease, error) {
 	case <-ctx.Done():
 		cause = context.Cause(ctx)
 	case <-timer.C:
-		cause = function.ErrOverloaded
+		late = true
 	}
 	g.mu.Lock()
-	i := slices.Index(g.waiters, w)
-	if i >= 0 {
-		g.waiters = slices.Delete(g.waiters, i, i+1)
+	waited := g.queue.remove(w)
+	if waited && late {
+		cause = g.queue.overloaded(function.QueueTimeout, time.Now())
 	}
 	g.mu.Unlock()
-	if i >= 0 {
+	if waited {
 		return nil, cause
 	}
 	a := <-w.ch // it was answered in the meantime
@@ -129,10 +135,16 @@ func (g *group) acquire(ctx context.Context) (*Lease, error) {
 		return nil, a.err
 	case ctx.Err() != nil:
 		a.m.release()
-		return nil, cause
+		return nil, context.Cause(ctx)
 	default: // just in time
 		return &Lease{m: a.m, requestIdle: idle}, nil
 	}
+}
+
+// places is how many requests may wait: those for which the workers that are
+// being started will have room, and the queue proper.
+func (g *group) places() int {
+	return max(0, g.fn.Limits.MaxQueue) + g.starting*g.room()
 }
 
 // pick returns the worker with the fewest requests that can take one more.
@@ -173,22 +185,14 @@ func (g *group) serving() bool { return slices.ContainsFunc(g.members, g.serves)
 
 // handOver gives waiting requests to workers that have room.
 func (g *group) handOver() {
-	for len(g.waiters) > 0 {
+	for g.queue.length > 0 {
 		m := g.pick()
 		if m == nil {
 			return
 		}
 		m.take()
-		g.waiters[0].ch <- assigned{m: m}
-		g.waiters = g.waiters[1:]
+		g.queue.serve(m, time.Now())
 	}
-}
-
-func (g *group) answerAll(err error) {
-	for _, w := range g.waiters {
-		w.ch <- assigned{err: err}
-	}
-	g.waiters = nil
 }
 
 func (g *group) empty() bool {
@@ -202,7 +206,7 @@ func (g *group) count(s *Stats) {
 	defer g.mu.Unlock()
 	s.Workers += len(g.members)
 	s.Starting += g.starting
-	s.Queued += len(g.waiters)
+	s.Queued += g.queue.length
 	for _, m := range g.members {
 		s.InFlight += m.inFlight
 	}

@@ -24,13 +24,13 @@ func TestHammer(t *testing.T) {
 	if testing.Short() {
 		last = time.Second
 	}
-	s := newStand(t, func(o *Options) { o.Prestart, o.QueueTime, o.Eager = 1, soon, true })
+	s := newStand(t, func(o *Options) { o.Prestart, o.Eager = 1, true })
 	const background = `Deno.serve(() => {
 		EdgeRuntime.waitUntil(new Promise((r) => setTimeout(r, 30)));
 		return new Response("hello");
 	});`
 	few := limits(func(l *function.Limits) {
-		l.MaxWorkers, l.MaxConcurrency, l.WorkerIdle = 2, 3, 300*time.Millisecond
+		l.MaxWorkers, l.MaxConcurrency, l.WorkerIdle, l.QueueTime = 2, 3, 300*time.Millisecond, soon
 	})
 	policies := map[string]function.Policy{
 		"many": function.PerWorker, "single": function.PerRequest, "once": function.OneShot, "comes and goes": function.PerWorker,
@@ -183,10 +183,10 @@ func (g *group) fault() string {
 		return fmt.Sprintf("%s: %d starting, %d launches", g.slug, g.starting, current)
 	case g.fn != nil && g.closed == nil && serving+g.starting > g.fn.Limits.MaxWorkers:
 		return fmt.Sprintf("%s: %d serving and %d starting", g.slug, serving, g.starting)
-	case len(g.waiters) > 0 && (g.fn == nil || g.closed != nil):
-		return fmt.Sprintf("%s: %d wait for nothing", g.slug, len(g.waiters))
-	case len(g.waiters) > 0 && inFlight == 0 && g.starting == 0 && len(g.members) == 0:
-		return fmt.Sprintf("%s: %d wait and nothing happens", g.slug, len(g.waiters))
+	case g.queue.length > 0 && (g.fn == nil || g.closed != nil):
+		return fmt.Sprintf("%s: %d wait for nothing", g.slug, g.queue.length)
+	case g.queue.length > 0 && inFlight == 0 && g.starting == 0 && len(g.members) == 0:
+		return fmt.Sprintf("%s: %d wait and nothing happens", g.slug, g.queue.length)
 	}
 	return ""
 }

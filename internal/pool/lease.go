@@ -77,10 +77,10 @@ func (m *member) release() {
 	switch {
 	case m.retiring != "" && m.inFlight == 0:
 		g.finish(m)
-	case len(g.waiters) > 0:
+	case g.queue.length > 0:
 		g.handOver()
 	}
-	if len(g.waiters) > 0 {
+	if g.queue.length > 0 {
 		g.scale()
 	}
 }

@@ -264,8 +264,10 @@ func TestPerRequestWorkersAreUsedAgain(t *testing.T) {
 }
 
 func TestQueue(t *testing.T) {
-	s := newStand(t, func(o *Options) { o.QueueDepth, o.QueueTime = 2, 600*time.Millisecond })
-	s.serve("fn", hello, policy(function.PerRequest), limits(func(l *function.Limits) { l.MaxWorkers = 1 }))
+	s := newStand(t)
+	s.serve("fn", hello, policy(function.PerRequest), limits(func(l *function.Limits) {
+		l.MaxWorkers, l.MaxQueue, l.QueueTime = 1, 2, 600*time.Millisecond
+	}))
 	s.Warm("fn") // the first start may take longer than the queue allows
 	s.settled("a worker", func(st Stats) bool { return st.Workers == 1 })
 	holder := s.lease("fn")
@@ -290,14 +292,15 @@ func TestQueue(t *testing.T) {
 	gone := errors.New("client went away")
 	ctx, leave := context.WithCancelCause(context.Background())
 	late, early := wait(context.Background()), wait(ctx)
-	if _, err := s.Acquire(context.Background(), "fn"); !errors.Is(err, function.ErrOverloaded) {
+	var over *function.OverloadError
+	if _, err := s.Acquire(context.Background(), "fn"); !errors.As(err, &over) || over.Reason != function.QueueFull || over.RetryAfter != time.Second {
 		t.Errorf("a third one in a queue for two: %v", err)
 	}
 	leave(gone)
 	if got := receive(t, early); !errors.Is(got.err, gone) {
 		t.Errorf("%+v", got)
 	}
-	if got := receive(t, late); !errors.Is(got.err, function.ErrOverloaded) || got.took < 600*time.Millisecond {
+	if got := receive(t, late); !errors.As(got.err, &over) || over.Reason != function.QueueTimeout || got.took < 600*time.Millisecond {
 		t.Errorf("%+v", got)
 	}
 	if st := s.Stats(); st.Queued != 0 || st.InFlight != 1 {
@@ -311,8 +314,8 @@ func TestQueue(t *testing.T) {
 
 // Whoever stops waiting in the moment it is given a worker gives it back.
 func TestGivingUpWhileBeingServed(t *testing.T) {
-	s := newStand(t, func(o *Options) { o.QueueTime = 3 * time.Millisecond })
-	s.serve("fn", hello, policy(function.PerRequest), limits(func(l *function.Limits) { l.MaxWorkers = 1 }))
+	s := newStand(t)
+	s.serve("fn", hello, policy(function.PerRequest), limits(func(l *function.Limits) { l.MaxWorkers, l.QueueTime = 1, 3*time.Millisecond }))
 	s.Warm("fn") // the first start takes longer than the queue allows
 	s.settled("a worker", func(st Stats) bool { return st.Workers == 1 })
 	var wg sync.WaitGroup

@@ -101,10 +101,6 @@ type Options struct {
 	MemoryMB int
 	// Inspect names a function to be run under the inspector at InspectAddr.
 	Inspect, InspectAddr string
-	// QueueDepth bounds the requests that wait for one function, QueueTime
-	// how long each may wait. 0 takes 1000 and 30 s.
-	QueueDepth int
-	QueueTime  time.Duration
 	// Eager has workers of a changed function started before a request asks
 	// for them, where it had some.
 	Eager bool
@@ -138,12 +134,6 @@ type Pool struct {
 
 // New returns a pool without functions and begins to start processes ahead.
 func New(o Options) *Pool {
-	if o.QueueDepth == 0 {
-		o.QueueDepth = 1000
-	}
-	if o.QueueTime == 0 {
-		o.QueueTime = 30 * time.Second
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -164,15 +154,15 @@ func (p *Pool) Exists(slug string) bool {
 	return ok
 }
 
-// Function returns the function with the slug as it is served now.
+// Function returns the function with the slug as it is served now. It waits
+// for nothing: the gateway asks several times a request.
 func (p *Pool) Function(slug string) (*function.Function, bool) {
 	g, ok := (*p.groups.Load())[slug]
 	if !ok {
 		return nil, false
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.fn, g.fn != nil
+	f := g.current.Load()
+	return f, f != nil
 }
 
 // Acquire waits until a worker of the function can take a request.
@@ -315,7 +305,9 @@ func (p *Pool) Stats() Stats {
 // sameRun reports whether workers of a can go on for b.
 func sameRun(a, b *function.Function) bool {
 	x, y := *a, *b
-	x.VerifyJWT, y.VerifyJWT = false, false // the gateway's business
+	for _, f := range []*function.Function{&x, &y} { // who is let in is not the workers' business
+		f.VerifyJWT, f.Limits.Rate, f.Limits.MaxQueue, f.Limits.QueueTime = false, function.Rate{}, 0, 0
+	}
 	x.EnvSource, y.EnvSource = nil, nil
 	return reflect.DeepEqual(x, y)
 }

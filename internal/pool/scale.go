@@ -22,7 +22,7 @@ func (g *group) scale() {
 		}
 	}
 	want := 0
-	switch waiting := len(g.waiters); {
+	switch waiting := g.queue.length; {
 	case waiting > 0:
 		room := g.room()
 		want = (waiting+room-1)/room - g.starting
@@ -37,7 +37,7 @@ func (g *group) scale() {
 	}
 	if err := g.retry.refuse(time.Now()); err != nil {
 		if live+g.starting == 0 { // else those have to do
-			g.answerAll(err)
+			g.queue.refuse(err)
 		}
 		return
 	}
@@ -113,7 +113,7 @@ func (g *group) started(l *launch, m *member, err error) {
 		failed = true
 		next = g.retry.failed(err, time.Now(), l.fails)
 		if g.starting == 0 && !g.serving() {
-			g.answerAll(err)
+			g.queue.refuse(err)
 		}
 	}
 	g.scale()

@@ -77,13 +77,14 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 	})
 	srv := &server{cfg: cfg, log: log, engine: engine, pool: p, verifier: verifier, served: make(chan error, 1)}
 	srv.gateway = gateway.New(gateway.Options{
-		Invoker:     invoker{p},
-		Region:      cfg.Region,
-		Development: cfg.Development(),
-		OnRequest:   watcher.Request,
-		Metrics:     srv.counters,
-		Log:         log,
-		CORS:        gateway.CORS(cfg.CORSOrigins),
+		Invoker:        invoker{p},
+		Region:         cfg.Region,
+		TrustedProxies: cfg.TrustedProxies,
+		Development:    cfg.Development(),
+		OnRequest:      watcher.Request,
+		Metrics:        srv.counters,
+		Log:            log,
+		CORS:           gateway.CORS(cfg.CORSOrigins),
 		Authenticate: gateway.Authenticate(verifier, func(slug string) bool {
 			f, ok := p.Function(slug)
 			return !ok || f.VerifyJWT

@@ -4,6 +4,7 @@ package config
 
 import (
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/selvedge-dev/selvedge/internal/function"
@@ -47,6 +48,9 @@ type Config struct {
 	// TLSCert and TLSKey are the absolute paths of PEM files, both or neither
 	// set; with them the gateway speaks HTTPS.
 	TLSCert, TLSKey string
+	// TrustedProxies are the networks of the proxies whose forwarding headers
+	// are believed.
+	TrustedProxies []netip.Prefix
 	// CORSOrigins are the origins for which the gateway answers preflights
 	// itself, ["*"] for all, empty to leave CORS to the functions.
 	CORSOrigins []string

@@ -169,6 +169,11 @@ func (c *Config) check() {
 	if c.Development() && c.Command == Serve {
 		c.warn("ENVIRONMENT is development: callers see the functions' stack traces")
 	}
+	for _, network := range c.TrustedProxies {
+		if network.Bits() == 0 {
+			c.warn("%s holds %s: every caller is believed about its own address; name the proxies' networks only", c.resolved["trusted-proxies"].Source, network)
+		}
+	}
 	if host, _, _ := net.SplitHostPort(c.InspectAddr); c.Inspect != "" && host != "localhost" && !net.ParseIP(host).IsLoopback() {
 		c.warn("the debugger on %s can be reached from other machines, and whoever reaches it runs code here; use --inspect-addr 127.0.0.1:9229", c.InspectAddr)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -82,6 +83,9 @@ func TestDefaults(t *testing.T) {
 		want.DataDir = c.DataDir
 		got := *c
 		got.cwd, got.environ, got.resolved, got.warnings = "", nil, nil, nil
+		if command == Dev {
+			want.TrustedProxies = prefixes("127.0.0.0/8", "::1/128")
+		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s:\n got %+v\nwant %+v", command, got, want)
 		}
@@ -151,13 +155,31 @@ func TestEverySettingHasItsPlace(t *testing.T) {
 	}
 }
 
+func prefixes(list ...string) (p []netip.Prefix) {
+	for _, s := range list {
+		p = append(p, netip.MustParsePrefix(s))
+	}
+	return p
+}
+
+func TestTrustedProxies(t *testing.T) {
+	cwd := tree(t, map[string]string{"functions/a/index.ts": ""})
+	if c := mustResolve(t, cwd, Dev, nil, "--trusted-proxies=none"); len(c.TrustedProxies) != 0 {
+		t.Errorf("none is %v", c.TrustedProxies)
+	}
+	c := mustResolve(t, cwd, Serve, nil, "--trusted-proxies=0.0.0.0/0,loopback")
+	if w := c.Warnings(); len(w) != 1 || !strings.Contains(w[0], "--trusted-proxies holds 0.0.0.0/0: every caller is believed") {
+		t.Errorf("warnings %q", w)
+	}
+}
+
 func TestValues(t *testing.T) {
 	cwd := tree(t, map[string]string{"functions/a/index.ts": "", "x.env": "", "bin/deno": "", "c.toml": "", "cert.pem": "", "key.pem": ""})
 	environ := []string{
 		"JWT_SECRET=" + strings.Repeat("j", 40), "SUPABASE_ANON_KEY=anon", "SERVICE_ROLE_KEY=role", "VERIFY_JWT=no",
 		"ENVIRONMENT=Staging", "SUPABASE_URL=https://x.supabase.co/", "SUPABASE_DB_URL=postgres://u:p@h/d", "SB_REGION=eu-west-1",
 		`SUPABASE_PUBLISHABLE_KEYS={"default":"sb_publishable_1","web":"sb_publishable_2"}`, "SUPABASE_SECRET_KEYS=sb_secret_1",
-		`SUPABASE_JWKS={"keys":[{"kty":"EC"}]}`, "CORS_ORIGINS=https://a.example, https://b.example/", "SELVEDGE_PRESTART=0",
+		`SUPABASE_JWKS={"keys":[{"kty":"EC"}]}`, "CORS_ORIGINS=https://a.example, https://b.example/", "SELVEDGE_PRESTART=0", "SELVEDGE_TRUSTED_PROXIES=192.0.2.1, private,2001:db8::/32",
 	}
 	c := mustResolve(t, cwd, Dev, environ,
 		"--env-file=x.env", "--deno=./bin/deno", "--config=c.toml", "--data-dir=data", "--max-workers=9", "--max-concurrency=8", "--worker-idle=7s",
@@ -168,8 +190,9 @@ func TestValues(t *testing.T) {
 		Command: Dev, Functions: filepath.Join(cwd, "functions"), ProjectFile: filepath.Join(cwd, "c.toml"), EnvFile: filepath.Join(cwd, "x.env"),
 		DataDir: filepath.Join(cwd, "data"), Deno: filepath.Join(cwd, "bin/deno"), Listen: "localhost:9000",
 		TLSCert: filepath.Join(cwd, "cert.pem"), TLSKey: filepath.Join(cwd, "key.pem"),
-		CORSOrigins: []string{"https://a.example", "https://b.example"},
-		MaxWorkers:  9, MaxConcurrency: 8, WorkerIdle: 7 * time.Second, BootTimeout: 6 * time.Second,
+		TrustedProxies: prefixes("192.0.2.1/32", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "2001:db8::/32"),
+		CORSOrigins:    []string{"https://a.example", "https://b.example"},
+		MaxWorkers:     9, MaxConcurrency: 8, WorkerIdle: 7 * time.Second, BootTimeout: 6 * time.Second,
 		QueueTimeout: 5 * time.Second, RateLimit: function.Rate{Requests: 9, Per: time.Minute, Burst: 2},
 		LogFormat: "json", LogLevel: slog.LevelDebug, Inspect: "a", InspectAddr: ":1",
 		Environment: "staging", Region: "eu-west-1", JWTSecret: Secret(strings.Repeat("j", 40)), AnonKey: "anon", ServiceRoleKey: "role",
@@ -215,6 +238,15 @@ func TestBadValues(t *testing.T) {
 		{"REQUIRE_AUTH=maybe", "use true or false"},
 		{"ENVIRONMENT=a b", "use development, production"},
 		{"SUPABASE_URL=x.supabase.co", "it is no http or https URL"},
+		{"--trusted-proxies=10.0.0.0/33", `"10.0.0.0/33" is no address and no network; use addresses and networks such as`},
+		{"--trusted-proxies=10.0.0.7/8", `"10.0.0.7/8" has bits beyond its mask; write 10.0.0.0/8 or 10.0.0.7`},
+		{"--trusted-proxies=::ffff:10.0.0.7", `write "::ffff:10.0.0.7" as IPv4`},
+		{"--trusted-proxies=::ffff:10.0.0.0/104", `write "::ffff:10.0.0.0/104" as IPv4`},
+		{"--trusted-proxies=fe80::1%eth0", `"fe80::1%eth0" is no address and no network`},
+		{"--trusted-proxies=1", `"1" is no address and no network: the number of proxies is not what counts`},
+		{"--trusted-proxies=proxy.internal", `"proxy.internal" is no address and no network`},
+		{"SELVEDGE_TRUSTED_PROXIES=none,loopback", "none goes with nothing else"},
+		{"--trusted-proxies=,", "it names nobody"},
 		{"--cors=app.example.com", `"app.example.com" is no origin`},
 		{"SUPABASE_SECRET_KEYS=[1]", "it is no JSON object of strings"},
 		{"SUPABASE_SECRET_KEYS=null", "it is no JSON object of strings"},

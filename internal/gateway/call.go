@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,8 @@ type Call struct {
 	// Identity is who calls; zero where nobody was asked.
 	Identity auth.Identity
 
+	// origin is how the request looked where it came in.
+	origin origin
 	// cors is what CORS adds to the function's answer.
 	cors allowance
 	// function means that the answer is the function's own.
@@ -55,9 +58,14 @@ type Call struct {
 	// values are the platform's header values. They are the request's own,
 	// because net/http reads them after the Call has been given back.
 	values *[4]string
-	set    [4]upstream.Field
+	set    [5]upstream.Field
 	onHead func(status int, h http.Header)
 }
+
+// Client is the address of whoever calls, as far as it is known: of the
+// connection's other end, or what trusted proxies say of theirs. It is the zero
+// Addr where the connection has no address.
+func (c *Call) Client() netip.Addr { return c.origin.client }
 
 var calls = sync.Pool{New: func() any {
 	c := new(Call)

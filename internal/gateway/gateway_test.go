@@ -26,7 +26,7 @@ func TestFunctionAnswers(t *testing.T) {
 		requests <- r
 		return "HTTP/1.1 200 OK\r\nx-served-by: me\r\nsb-request-id: mine\r\nx-relay-error: true\r\ncontent-length: 2\r\n\r\nhi"
 	}))
-	s := startSite(t, &fakePool{workers: []*fakeWorker{w}}, nil)
+	s := startSite(t, &fakePool{workers: []*fakeWorker{w}}, func(o *Options) { o.TrustedProxies = proxies("127.0.0.0/8") })
 	res, body := s.do("POST", "/functions/v1/hello/a%2Fb//c?x=%20", strings.NewReader("body"),
 		"X-Forwarded-Proto", "https", "X-Forwarded-Host", "api.example.com", "X-Forwarded-For", "1.2.3.4",
 		"Sb-Api-Key", "forged", "Sb-Request-Id", "forged")
@@ -52,7 +52,7 @@ func TestFunctionAnswers(t *testing.T) {
 	rec := s.record()
 	if rec.RequestID != res.Header.Get("Sb-Request-Id") || rec.Slug != "hello" || rec.Method != "POST" ||
 		rec.Path != "/functions/v1/hello/a%2Fb//c" || rec.Status != 200 || rec.Bytes != 2 || rec.ExecutionID != "exec-1" ||
-		rec.ClientIP != "127.0.0.1" || rec.Err != nil || rec.Duration <= 0 || rec.Time.IsZero() {
+		rec.ClientIP != "1.2.3.4" || rec.Err != nil || rec.Duration <= 0 || rec.Time.IsZero() {
 		t.Errorf("record %+v", rec)
 	}
 }

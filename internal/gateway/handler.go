@@ -13,6 +13,7 @@ func (s *Server) buildHandler() Handler {
 	h = s.opts.Authenticate.use(h)
 	h = s.opts.CORS.use(h) // outside of authentication: refusals need it too
 	h = s.route(h)         // health, metric, 404, 405; the rest is for functions
+	h = s.locate(h)        // who calls, and how it looked from outside
 	return s.stamp(h)      // request id and the headers of every answer
 }
 
@@ -29,6 +30,17 @@ func (s *Server) stamp(next Handler) Handler {
 	return func(w http.ResponseWriter, r *http.Request, c *Call) {
 		c.identify(s.region)
 		c.stamp(w.Header())
+		next(w, r, c)
+	}
+}
+
+// locate works out the request's origin.
+func (s *Server) locate(next Handler) Handler {
+	return func(w http.ResponseWriter, r *http.Request, c *Call) {
+		c.origin = s.opts.TrustedProxies.outside(r)
+		if !c.origin.trusted {
+			s.ignored.note(s.log, r.Header, &c.origin)
+		}
 		next(w, r, c)
 	}
 }

@@ -9,9 +9,14 @@ import (
 	"github.com/selvedge-dev/selvedge/internal/upstream"
 )
 
-// strip lists what never reaches a function: sb-api-key is how the platform's
+// What never reaches a function as it came. sb-api-key is how the platform's
 // own gateway speaks to its functions, so one from outside is a forgery.
-var strip = []string{"Sb-Api-Key"}
+// Forwarded is told in X-Forwarded-*, so that there is one truth. Of these,
+// those that the gateway does not write itself are a trusted proxy's alone.
+var (
+	stripTrusted = []string{"Sb-Api-Key", "Forwarded"}
+	stripOthers  = append([]string{"X-Forwarded-"}, stripTrusted...)
+)
 
 // invoke has a worker answer. A request that died with its worker before the
 // function can have run is tried on another one, once.
@@ -44,12 +49,20 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request, c *Call) {
 func (s *Server) forward(w http.ResponseWriter, r *http.Request, c *Call, lease Lease) error {
 	defer lease.Release()
 	c.executedBy(lease.ExecutionID(), w.Header())
-	seen := outside(r)
-	c.set = [4]upstream.Field{
+	seen := &c.origin
+	strip, realIP := stripOthers, ""
+	if seen.trusted {
+		strip = stripTrusted
+	}
+	if len(r.Header["X-Real-Ip"]) > 0 {
+		realIP = seen.ip
+	}
+	c.set = [5]upstream.Field{
 		{Name: "Sb-Request-Id", Value: c.RequestID},
 		{Name: "X-Forwarded-For", Value: seen.chain},
 		{Name: "X-Forwarded-Proto", Value: seen.scheme},
 		{Name: "X-Forwarded-Host", Value: seen.host},
+		{Name: "X-Real-Ip", Value: realIP}, // for whoever sent it
 	}
 	c.open = &s.metrics.open
 	res, err := lease.Upstream().Forward(w, r, upstream.Options{

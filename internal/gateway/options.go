@@ -50,10 +50,9 @@ type Options struct {
 	// Development shows clients why a function did not start. Never set it
 	// where strangers can reach the server: the text names source files.
 	Development bool
-	// TrustedProxies is the number of proxies in front of the server that
-	// append to X-Forwarded-For, such as 1 behind an ALB. It decides which
-	// address a Record calls the client's.
-	TrustedProxies int
+	// TrustedProxies are those whose X-Forwarded-* and Forwarded headers are
+	// believed; none are by default.
+	TrustedProxies Proxies
 	// OnRequest, if not nil, is told of every request after it has ended, from
 	// the request's goroutine.
 	OnRequest func(Record)

@@ -57,6 +57,8 @@ type Server struct {
 	http2   *http2Server
 	healthy atomic.Bool
 	metrics metrics
+	// ignored remembers whose forwarding headers have been spoken of.
+	ignored ignored
 
 	inflight atomic.Int64
 	stop     context.CancelCauseFunc
@@ -155,7 +157,7 @@ func (s *Server) record(r *http.Request, c *Call) Record {
 		Time: c.Start, RequestID: c.RequestID, Slug: c.Route.Slug,
 		Method: r.Method, Path: path,
 		Status: c.Status, Duration: time.Since(c.Start), Bytes: c.Bytes,
-		ExecutionID: c.ExecutionID, ClientIP: clientIP(r, s.opts.TrustedProxies), Err: c.Err,
+		ExecutionID: c.ExecutionID, ClientIP: c.origin.ip, Err: c.Err,
 		Code: c.Code, Queued: c.queued, Retried: c.retried, Cut: c.cutBy(), TraceID: traceID(r.Header),
 	}
 }
@@ -167,12 +169,13 @@ func (s *Server) refused(h http.Header, why *http1.Refusal, remoteAddr string) {
 	c.Start = time.Now()
 	s.metrics.received.Add(1)
 	c.identify(s.region)
+	c.origin.client, c.origin.ip = peer(remoteAddr)
 	c.stamp(h)
 	refusalHead(h, function.Code(why.Code))
 	c.Status, c.Err = why.Status, why
 	s.metrics.count(c)
 	if s.opts.OnRequest != nil {
-		s.opts.OnRequest(s.record(&http.Request{RemoteAddr: remoteAddr}, c))
+		s.opts.OnRequest(s.record(&http.Request{}, c))
 	}
 	c.recycle()
 }

@@ -49,7 +49,8 @@ type Options struct {
 	// Set lists headers that replace the client's own. One with an empty Value
 	// is removed.
 	Set []Field
-	// Strip lists headers, in canonical form, that are not passed on.
+	// Strip lists headers, in canonical form, that are not passed on. One that
+	// ends in a dash stands for all that begin with it. Set comes after it.
 	Strip []string
 	// FirstByte bounds the wait for the final head of the answer, counted from
 	// the last progress of the upload; 0 means that nothing does.

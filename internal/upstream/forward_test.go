@@ -22,17 +22,17 @@ func TestRequestHead(t *testing.T) {
 	f := startFront(t, w, func(o *Options) {
 		o.Absolute, o.Scheme, o.Host = true, "https", "api.example.com"
 		o.Set = []Field{{"Sb-Request-Id", "id-1"}, {"X-Forwarded-For", "1.2.3.4"}, {"X-Empty", ""}}
-		o.Strip = []string{"Sb-Api-Key"}
+		o.Strip = []string{"Sb-Api-Key", "X-Forwarded-"}
 	})
 	c := f.dial(t, "GET /hello//a%2Fb/%41?q=%20&r=//x HTTP/1.1\r\nHost: here\r\n"+
-		"sb-request-id: forged\r\nsb-api-key: secret\r\nX-Empty: forged\r\n"+
+		"sb-request-id: forged\r\nsb-api-key: secret\r\nX-Empty: forged\r\nx-forwarded-port: secret\r\nX-Forwarded: 1\r\n"+
 		"Connection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\n"+
 		"Proxy-Authorization: x\r\nUpgrade: h2c\r\nCookie: a=1\r\nCookie: b=2\r\nAccept-Encoding: gzip\r\n\r\n")
 	c.answer("GET")
 	head := <-heads
 	mustContain(t, head, "GET https://api.example.com/hello//a%2Fb/%41?q=%20&r=//x HTTP/1.1\r\n",
 		"\r\nHost: api.example.com\r\n", "\r\nSb-Request-Id: id-1\r\n", "\r\nX-Forwarded-For: 1.2.3.4\r\n",
-		"\r\nCookie: a=1\r\n", "\r\nCookie: b=2\r\n", "\r\nAccept-Encoding: gzip\r\n")
+		"\r\nX-Forwarded: 1\r\n", "\r\nCookie: a=1\r\n", "\r\nCookie: b=2\r\n", "\r\nAccept-Encoding: gzip\r\n")
 	mustLack(t, head, "forged", "secret", "X-Hop", "Keep-Alive", "Te:", "Proxy-", "Upgrade", "Connection", "X-Empty")
 }
 

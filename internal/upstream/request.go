@@ -3,7 +3,6 @@ package upstream
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -32,7 +31,7 @@ func appendHead(b []byte, r *http.Request, o *Options, upgrade string) ([]byte, 
 
 	connection := r.Header["Connection"]
 	for name, values := range r.Header {
-		if hopByHop(name) || framing(name) || (name == "Expect" && !hasBody(r)) || slices.Contains(o.Strip, name) || o.sets(name) ||
+		if hopByHop(name) || framing(name) || (name == "Expect" && !hasBody(r)) || o.strips(name) || o.sets(name) ||
 			(connection != nil && named(connection, name)) {
 			continue
 		}
@@ -107,6 +106,16 @@ func checkTarget(o *Options, host string) error {
 		return fmt.Errorf("no absolute target from scheme %q and host %q", o.Scheme, host)
 	}
 	return nil
+}
+
+// strips reports whether Options.Strip names the header.
+func (o *Options) strips(name string) bool {
+	for _, s := range o.Strip {
+		if name == s || strings.HasPrefix(name, s) && s[len(s)-1] == '-' {
+			return true
+		}
+	}
+	return false
 }
 
 // sets reports whether Options.Set replaces the header.

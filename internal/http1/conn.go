@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/selvedge-dev/selvedge/internal/http1/sockio"
+	"github.com/selvedge-dev/selvedge/internal/sockio"
 )
 
 const (

@@ -28,7 +28,7 @@ type Client struct {
 
 	mu     sync.Mutex
 	closed bool
-	idle   []*net.UnixConn // a stack: the warmest connection is used first
+	idle   []*conn // a stack: the warmest connection is used first
 }
 
 // New returns a Client for the worker that listens on the unix socket at path.
@@ -64,7 +64,7 @@ func (c *Client) Close() {
 func (c *Client) Refused() bool { return c.refused.Load() }
 
 // take returns an idle connection, or nil when there is none.
-func (c *Client) take() (*net.UnixConn, error) {
+func (c *Client) take() (*conn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -81,7 +81,7 @@ func (c *Client) take() (*net.UnixConn, error) {
 }
 
 // give takes back a connection that is at rest between two requests.
-func (c *Client) give(nc *net.UnixConn) {
+func (c *Client) give(nc *conn) {
 	c.mu.Lock()
 	if !c.closed && len(c.idle) < maxIdle {
 		c.idle = append(c.idle, nc)
@@ -95,7 +95,7 @@ func (c *Client) give(nc *net.UnixConn) {
 
 // dial opens a connection, waiting no longer than patience for a place in the
 // worker's listen queue.
-func (c *Client) dial(ctx context.Context, patience time.Duration) (*net.UnixConn, error) {
+func (c *Client) dial(ctx context.Context, patience time.Duration) (*conn, error) {
 	c.mu.Lock()
 	closed := c.closed
 	c.mu.Unlock()
@@ -110,7 +110,7 @@ func (c *Client) dial(ctx context.Context, patience time.Duration) (*net.UnixCon
 	for {
 		nc, err := dialer.DialContext(ctx, "unix", c.path)
 		if err == nil {
-			return nc.(*net.UnixConn), nil
+			return newConn(nc.(*net.UnixConn)), nil
 		}
 		if ctx.Err() != nil {
 			return nil, &Error{Kind: ErrClientGone, Err: context.Cause(ctx)}

@@ -106,8 +106,10 @@ type exchange struct {
 	ans     answer
 	up      upload
 
-	conn  *net.UnixConn
-	clean bool // conn is at rest and can be given back
+	conn *conn
+	// unsent means that the head is to be sent by the next Read.
+	unsent bool
+	clean  bool // conn is at rest and can be given back
 	// delivered is Error.Delivered so far.
 	delivered bool
 	answered  bool
@@ -171,10 +173,11 @@ func (x *exchange) attempt() (stale bool, err error) {
 	x.clean, x.inBody = false, false
 	defer x.settle()
 	x.started = time.Now()
-	if _, err := x.conn.Write(x.head); err != nil {
-		return true, x.fail(function.ErrWorkerGone, err)
-	}
-	if hasBody(x.r) {
+	x.unsent = !hasBody(x.r) // the head goes out with the first read
+	if !x.unsent {
+		if _, err := x.conn.Write(x.head); err != nil {
+			return true, x.fail(function.ErrWorkerGone, err)
+		}
 		// Without it net/http reads the whole body before the first byte of
 		// the answer. HTTP/2 needs no such thing and says so by an error.
 		_ = http.NewResponseController(x.w).EnableFullDuplex()
@@ -207,6 +210,9 @@ func (x *exchange) attempt() (stale bool, err error) {
 // lost says what a failure to read the answer's head means.
 func (x *exchange) lost(err error) (stale bool, _ error) {
 	nothing := x.rd.w == 0
+	if isWrite(err) {
+		return true, x.fail(function.ErrWorkerGone, err)
+	}
 	// See Error.Delivered: a reset tells that the head was not read.
 	if !errors.Is(err, syscall.ECONNRESET) || !nothing {
 		x.delivered = true
@@ -235,7 +241,7 @@ func (x *exchange) fail(kind, cause error) *Error {
 // the client, for the first-byte timeout and for the wait for 100 Continue.
 func (x *exchange) Read(p []byte) (int, error) {
 	for {
-		n, err := x.conn.Read(p)
+		n, err := x.read(p)
 		if n > 0 || err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, plain(err)
 		}
@@ -262,13 +268,33 @@ func (x *exchange) Read(p []byte) (int, error) {
 	}
 }
 
+// read reads, and sends the head before that if it has not been sent.
+func (x *exchange) read(p []byte) (int, error) {
+	if !x.unsent {
+		return x.conn.Read(p)
+	}
+	n, err := x.conn.Exchange(x.head, p)
+	// The deadline may pass before anything is sent, if this goroutine had to
+	// wait for a processor.
+	x.unsent = isWrite(err) && errors.Is(err, os.ErrDeadlineExceeded)
+	return n, err
+}
+
+func isWrite(err error) bool {
+	if err == nil {
+		return false // without the allocation
+	}
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "write"
+}
+
 // plain strips net's wrapping off the end of a connection.
 func plain(err error) error {
 	if err == io.EOF || err == nil {
 		return err
 	}
 	var op *net.OpError
-	if errors.As(err, &op) {
+	if errors.As(err, &op) && op.Op != "write" {
 		return op.Err
 	}
 	return err

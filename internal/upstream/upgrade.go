@@ -8,7 +8,10 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/selvedge-dev/selvedge/internal/sockio"
 )
 
 // switchProtocols takes over the client's connection after 101 and copies both
@@ -56,6 +59,10 @@ func writeSwitch(w *bufio.Writer, h http.Header) error {
 	return w.Flush()
 }
 
+// tunnelBuffers are what is read into, bytes. A connection has one only while
+// something is on its way, so that ten thousand that are silent need none.
+var tunnelBuffers = sync.Pool{New: func() any { return new([16 << 10]byte) }}
+
 // tunnel copies until either side ends or the context does, then closes both.
 // ahead holds what was read of the client before the switch.
 func (x *exchange) tunnel(client net.Conn, ahead *bufio.Reader) error {
@@ -72,21 +79,24 @@ func (x *exchange) tunnel(client net.Conn, ahead *bufio.Reader) error {
 			<-closed
 		}
 	}()
+	first, _ := ahead.Peek(ahead.Buffered())
+	socket := sockio.New(client)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		// Ends at once if the worker is gone; so does the Copy then.
-		p, _ := ahead.Peek(ahead.Buffered())
-		_, _ = worker.Write(p)
-		_, _ = io.Copy(worker, client)
+		// Ends at once if the worker is gone; so does the other way then.
+		if len(first) > 0 {
+			_, _ = worker.Write(first)
+			first = nil
+		}
+		pump(worker, socket)
 		worker.Close()
 	}()
-	n, err := client.Write(x.rd.buf[x.rd.r:x.rd.w])
+	n, err := socket.Write(x.rd.buf[x.rd.r:x.rd.w])
+	x.rd.buf = nil
 	x.res.Bytes = int64(n)
 	if err == nil {
-		var m int64
-		m, _ = io.Copy(client, worker)
-		x.res.Bytes += m
+		x.res.Bytes += pump(socket, worker.io)
 	}
 	client.Close()
 	<-done
@@ -94,4 +104,23 @@ func (x *exchange) tunnel(client net.Conn, ahead *bufio.Reader) error {
 		return x.fail(ErrClientGone, context.Cause(x.ctx))
 	}
 	return nil
+}
+
+// pump copies until either end does and returns how many bytes it wrote.
+func pump(to io.Writer, from *sockio.Conn) (written int64) {
+	for from.Wait() == nil {
+		buf := tunnelBuffers.Get().(*[16 << 10]byte)
+		n, err := from.Read(buf[:])
+		m := 0
+		var failed error
+		if n > 0 {
+			m, failed = to.Write(buf[:n])
+		}
+		tunnelBuffers.Put(buf)
+		written += int64(m)
+		if err != nil || failed != nil {
+			break
+		}
+	}
+	return written
 }

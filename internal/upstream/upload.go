@@ -3,7 +3,6 @@ package upstream
 import (
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"sync/atomic"
@@ -28,7 +27,7 @@ type upload struct {
 	buf     []byte
 	body    io.Reader
 	length  int64 // -1 when unknown
-	conn    *net.UnixConn
+	conn    *conn
 	started bool
 	done    chan struct{}
 
@@ -43,7 +42,7 @@ type upload struct {
 	last   atomic.Int64 // when something was last written, Unix nanoseconds
 }
 
-func (u *upload) start(r *http.Request, conn *net.UnixConn, now time.Time) {
+func (u *upload) start(r *http.Request, conn *conn, now time.Time) {
 	if u.buf == nil {
 		u.buf = make([]byte, uploadBuffer)
 	}

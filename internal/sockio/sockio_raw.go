@@ -20,6 +20,7 @@ type raw struct {
 	conn        syscall.RawConn // nil when the connection is no socket
 	read, write call
 	exchange    func(fd uintptr) bool
+	wait        func(fd uintptr) bool
 	sent        bool // by exchange
 }
 
@@ -44,6 +45,7 @@ func (r *raw) init(nc net.Conn) {
 	r.read.do = r.read.once
 	r.write.do = r.write.all
 	r.exchange = r.sendThenRead
+	r.wait = readable
 }
 
 // sendThenRead is called until it returns true, each time after the socket has
@@ -54,6 +56,17 @@ func (r *raw) sendThenRead(fd uintptr) bool {
 	}
 	r.sent = true
 	return !r.write.all(fd) || r.write.err != 0
+}
+
+// readable reports whether a read would not wait, without reading.
+func readable(fd uintptr) bool {
+	var b [1]byte
+	for {
+		_, _, err := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&b)), 1, syscall.MSG_PEEK, 0, 0)
+		if err != syscall.EINTR {
+			return err != syscall.EAGAIN
+		}
+	}
 }
 
 // once reads and reports whether there was anything, an error or the end.
@@ -91,6 +104,15 @@ func (c *call) all(fd uintptr) bool {
 		}
 	}
 	return true
+}
+
+// Wait returns as soon as Read would not wait, so that its buffer need not be
+// there before.
+func (c *Conn) Wait() error {
+	if c.conn == nil {
+		return nil
+	}
+	return c.conn.Read(c.wait)
 }
 
 // Read is as net.Conn's.

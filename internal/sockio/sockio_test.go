@@ -192,3 +192,37 @@ func TestNoAllocations(t *testing.T) {
 		}
 	})
 }
+
+func TestWait(t *testing.T) {
+	pairs(t, func(t *testing.T, c *Conn, nc, peer net.Conn) {
+		go func() {
+			time.Sleep(20 * time.Millisecond)
+			peer.Write([]byte("a"))
+			peer.Close()
+		}()
+		// Twice, because waiting takes nothing away; then for the end.
+		for _, want := range []string{"", "a"} {
+			if err := c.Wait(); err != nil {
+				t.Fatal(err)
+			}
+			if want != "" {
+				b := make([]byte, 8)
+				if n, err := c.Read(b); err != nil || string(b[:n]) != want {
+					t.Fatalf("read %q, %v", b[:n], err)
+				}
+			}
+		}
+		if err := c.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := c.Read(make([]byte, 8)); n != 0 || err != io.EOF {
+			t.Errorf("read %d, %v", n, err)
+		}
+		nc.Close()
+		if c.Wait() == nil {
+			if _, err := c.Read(make([]byte, 8)); err == nil {
+				t.Error("a closed connection can be read")
+			}
+		}
+	})
+}

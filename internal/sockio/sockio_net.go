@@ -8,6 +8,9 @@ type raw struct{}
 
 func (raw) init(net.Conn) {}
 
+// Wait returns at once: it cannot be told when there is something to read.
+func (c *Conn) Wait() error { return nil }
+
 // Read is net.Conn's.
 func (c *Conn) Read(p []byte) (int, error) { return c.net.Read(p) }
 

@@ -187,6 +187,7 @@ func (s *server) stop(ctx context.Context) error {
 		workers = ctx
 	}
 	perr := s.pool.Close(workers)
+	observe.Flush(s.log)
 	if cut > 0 {
 		err = errors.Join(err, fmt.Errorf("stopped, but %d requests were cut short; raise --drain-timeout to give them more time", cut))
 	}

@@ -215,6 +215,14 @@ func write[T string | []byte](w *response, p T) (int, error) {
 	}
 	if len(w.buf)+len(p)+framingRoom <= cap(w.buf) && !w.chunked {
 		w.buf = append(w.buf, p...)
+		if w.written != w.declared || !w.c.bodyReadWhole() {
+			return len(p), nil
+		}
+		// It is all of it: the client need not wait for what else the handler
+		// does.
+		if err := w.FlushError(); err != nil {
+			return 0, err
+		}
 		return len(p), nil
 	}
 	if err := w.push([]byte(p)); err != nil {

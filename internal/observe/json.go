@@ -104,7 +104,11 @@ func (h *jsonHandler) Handle(_ context.Context, rec slog.Record) error {
 		b = append(b, '}')
 	}
 	s.b = append(b, "}\n"...)
-	h.out.write(s.b)
+	if _, ok := e.(*Request); ok {
+		h.out.later(s.b)
+	} else {
+		h.out.write(s.b)
+	}
 	return nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"sync"
-	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/term"
@@ -35,11 +34,13 @@ type Options struct {
 	Color *bool
 }
 
-// New returns the server's logger. It is safe for concurrent use and writes
-// each record with one call of Write.
+// New returns the server's logger. It is safe for concurrent use.
 //
-// Writes are synchronous, so that nothing is lost when the process ends. One
-// that fails is counted (see [WriteErrors]) and otherwise ignored. So that a
+// Writes are synchronous, so that nothing is lost when the process ends, but
+// for the lines of requests in JSON: they wait for company, for 10 ms at most,
+// and whoever ends the process calls [Flush]. The order of lines is kept.
+//
+// A write that fails is counted (see [WriteErrors]) and otherwise ignored. So that a
 // reader that went away is such a failure and not the end of the process, a
 // log that goes to stdout or stderr turns SIGPIPE off in the whole process.
 func New(opts Options) *slog.Logger {
@@ -65,16 +66,30 @@ func New(opts Options) *slog.Logger {
 // WriteErrors returns how many records of log could not be written, 0 for a
 // log that was not made by New.
 func WriteErrors(log *slog.Logger) uint64 {
+	if s := sinkOf(log); s != nil {
+		return s.failed.Load()
+	}
+	return 0
+}
+
+// Flush writes what waits to be written.
+func Flush(log *slog.Logger) {
+	if s := sinkOf(log); s != nil {
+		s.flush()
+	}
+}
+
+func sinkOf(log *slog.Logger) *sink {
 	if log == nil {
-		return 0
+		return nil
 	}
 	switch h := log.Handler().(type) {
 	case *jsonHandler:
-		return h.out.failed.Load()
+		return h.out
 	case *prettyHandler:
-		return h.out.failed.Load()
+		return h.out
 	}
-	return 0
+	return nil
 }
 
 // inspect tells whether file is a terminal, and sees to it that writing to a
@@ -114,23 +129,6 @@ func useColor(asked *bool, isTerminal bool) bool {
 		return false
 	}
 	return true
-}
-
-// A sink is where the records of one New go, and of all loggers made from it.
-type sink struct {
-	failed atomic.Uint64
-
-	mu sync.Mutex
-	w  io.Writer
-}
-
-// write never returns an error: there is nowhere to report it to.
-func (s *sink) write(p []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if n, err := s.w.Write(p); err != nil || n < len(p) {
-		s.failed.Add(1)
-	}
 }
 
 // A scratch is what a record is put together in.

@@ -18,6 +18,7 @@ import (
 	"github.com/selvedge-dev/selvedge/internal/gateway"
 	"github.com/selvedge-dev/selvedge/internal/observe"
 	"github.com/selvedge-dev/selvedge/internal/pool"
+	"github.com/selvedge-dev/selvedge/internal/ratelimit"
 )
 
 // A server is the gateway, the pool behind it, and what they stand on.
@@ -89,6 +90,14 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 			f, ok := p.Function(slug)
 			return !ok || f.VerifyJWT
 		}, cfg.RequireAuth),
+		Limits: gateway.Chain(
+			gateway.RateLimit(ratelimit.New(0), func(slug string) function.Rate {
+				if f, ok := p.Function(slug); ok {
+					return f.Limits.Rate
+				}
+				return function.Rate{}
+			}),
+		),
 	})
 	if _, err = p.Apply(set); err == nil {
 		srv.listener, err = srv.listen()

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -23,6 +24,17 @@ func (m Middleware) use(next Handler) Handler {
 		return next
 	}
 	return m(next)
+}
+
+// Chain makes one middleware of several, the first one outermost; nil ones are
+// left out.
+func Chain(all ...Middleware) Middleware {
+	return func(next Handler) Handler {
+		for _, m := range slices.Backward(all) {
+			next = m.use(next)
+		}
+		return next
+	}
 }
 
 // stamp gives the request its id and every answer its headers.

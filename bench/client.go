@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -21,9 +22,17 @@ type conn struct {
 	reader *bufio.Reader
 }
 
+// network is the kind of an address: a path is a unix socket's.
+func network(addr string) string {
+	if strings.HasPrefix(addr, "/") {
+		return "unix"
+	}
+	return "tcp"
+}
+
 func dial(ctx context.Context, addr string) (*conn, error) {
 	var d net.Dialer
-	raw, err := d.DialContext(ctx, "tcp", addr)
+	raw, err := d.DialContext(ctx, network(addr), addr)
 	if err != nil {
 		return nil, err
 	}
@@ -32,14 +41,15 @@ func dial(ctx context.Context, addr string) (*conn, error) {
 
 func (c *conn) Close() error { return c.raw.Close() }
 
-// get returns the body of an answer; a status other than 200 is an error.
-func (c *conn) get(ctx context.Context, path string) ([]byte, error) {
+// get returns the body of an answer; a status other than 200 is an error. Each
+// header is a line without its end.
+func (c *conn) get(ctx context.Context, path string, headers ...string) ([]byte, error) {
 	if err := c.raw.SetDeadline(time.Now().Add(answerPatience)); err != nil {
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.raw.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if _, err := io.WriteString(c.raw, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(c.raw, requestHead("GET", path, headers...)); err != nil {
 		return nil, err
 	}
 	res, err := http.ReadResponse(c.reader, nil)
@@ -54,21 +64,26 @@ func (c *conn) get(ctx context.Context, path string) ([]byte, error) {
 	return body, err
 }
 
+func requestHead(method, path string, headers ...string) string {
+	lines := append([]string{method + " " + path + " HTTP/1.1", "Host: localhost"}, headers...)
+	return strings.Join(lines, "\r\n") + "\r\n\r\n"
+}
+
 // fetch gets a path on a connection of its own.
-func fetch(ctx context.Context, addr, path string) ([]byte, error) {
+func fetch(ctx context.Context, addr, path string, headers ...string) ([]byte, error) {
 	c, err := dial(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	return c.get(ctx, path)
+	return c.get(ctx, path, headers...)
 }
 
 // get measures from before the connection to the end of the answer, which must
 // be want.
-func get(ctx context.Context, addr, path, want string) (time.Duration, error) {
+func get(ctx context.Context, addr, path, want string, headers ...string) (time.Duration, error) {
 	began := time.Now()
-	body, err := fetch(ctx, addr, path)
+	body, err := fetch(ctx, addr, path, headers...)
 	took := time.Since(began)
 	if err == nil && string(body) != want {
 		err = fmt.Errorf("the answer is %q instead of %q", body, want)

@@ -22,16 +22,21 @@ type Row struct {
 	Name       string
 	// What says in words what is measured.
 	What string
-	// Unit is that of Value, Floor and Aim: ratio, ms or MB (10⁶ bytes).
+	// Unit is that of Value, Floor and Aim: ratio, ms, µs, MB (10⁶ bytes), kB
+	// (10³ bytes) or allocs.
 	Unit string
+	// Of is the unit of the samples where Unit is ratio, "" for ms.
+	Of string `json:",omitempty"`
 	// Value is a median, or a ratio of two; Min and Max are over single
 	// samples, or pairs of them.
 	Value, Min, Max float64
 	// Less is better: above Floor the run fails, up to Aim all is well. Both
 	// are 0 for a row that is there for information.
 	Floor, Aim float64
+	// More turns that round: more is better.
+	More bool `json:",omitempty"`
 	Verdict    Verdict
-	// Ours and Peer are the samples in ms or MB, Peer only for a ratio.
+	// Ours and Peer are the samples, Peer only where there is one.
 	Ours, Peer Series   `json:",omitempty"`
 	Notes      []string `json:",omitempty"`
 	// Skipped is why there is no value.
@@ -83,13 +88,20 @@ func (r *Row) judge() Verdict {
 		return FloorMissed
 	case r.Floor == 0:
 		return Information
-	case r.Value <= r.Aim:
+	case r.reaches(r.Aim):
 		return AimMet
-	case r.Value <= r.Floor:
+	case r.reaches(r.Floor):
 		return FloorMet
 	default:
 		return FloorMissed
 	}
+}
+
+func (r *Row) reaches(limit float64) bool {
+	if r.More {
+		return r.Value >= limit
+	}
+	return r.Value <= limit
 }
 
 func (r *Row) value() string {
@@ -107,10 +119,14 @@ func (r *Row) limit(v float64) string {
 	if r.Floor == 0 {
 		return "-"
 	}
-	if r.Unit == "ratio" {
-		return fmt.Sprintf("≤ %g×", v)
+	sign := "≤"
+	if r.More {
+		sign = "≥"
 	}
-	return fmt.Sprintf("≤ %g %s", v, r.Unit)
+	if r.Unit == "ratio" {
+		return fmt.Sprintf("%s %g×", sign, v)
+	}
+	return fmt.Sprintf("%s %g %s", sign, v, r.Unit)
 }
 
 // number has three digits that mean something.
@@ -168,12 +184,23 @@ func (l *lab) environment(ctx context.Context) Environment {
 		CPU:      cpuModel(),
 		Selvedge: first(l.selvedge, "version"),
 		Deno:     first(l.deno, "--version"),
-		Peers:    "@valtown/deno-http-worker " + valtownVersion,
-	}
-	if _, err := exec.LookPath("node"); err == nil {
-		e.Peers += ", Node " + first("node", "--version")
+		Peers:    peerVersions(ctx),
 	}
 	return e
+}
+
+// peerVersions names the programs compared with and measured by, as far as they
+// are installed.
+func peerVersions(ctx context.Context) string {
+	all := []string{"@valtown/deno-http-worker " + valtownVersion, "workerd " + workerdVersion}
+	for _, p := range []struct{ name, program, flag string }{{"Node", "node", "--version"}, {"nginx", "nginx", "-v"}, {"wrk", "wrk", "-v"}} {
+		// Some of them say it on stderr, and wrk calls it a failure.
+		out, _ := exec.CommandContext(ctx, p.program, p.flag).CombinedOutput()
+		if version := regexp.MustCompile(`\d[\w.+-]*`).Find(out); version != nil {
+			all = append(all, p.name+" "+string(version))
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 func cpuModel() string {
@@ -208,10 +235,11 @@ func (r *Report) print(w io.Writer) {
 	fmt.Fprintf(w, "\n%s, %s/%s, kernel %s, %d CPUs%s; %s; %s; %s\n", e.Date, e.OS, e.Arch, e.Kernel, e.CPUs, e.CPU, e.Selvedge, e.Deno, e.Peers)
 }
 
-// sampleUnit is the unit of the samples: ratios are of times.
+// sampleUnit is the unit of the samples: ratios are of times unless the row
+// says otherwise.
 func (r *Row) sampleUnit() string {
 	if r.Unit == "ratio" {
-		return "ms"
+		return cmp.Or(r.Of, "ms")
 	}
 	return r.Unit
 }
@@ -237,6 +265,17 @@ func (r *Report) missed() []string {
 	var names []string
 	for _, row := range r.Rows {
 		if row.judge() == FloorMissed {
+			names = append(names, row.Name)
+		}
+	}
+	return names
+}
+
+// absent are the rows that were not measured.
+func (r *Report) absent() []string {
+	var names []string
+	for _, row := range r.Rows {
+		if row.judge() == NotMeasured {
 			names = append(names, row.Name)
 		}
 	}

@@ -41,6 +41,10 @@ func TestJudge(t *testing.T) {
 		{Row{Value: math.NaN(), Floor: 0.25, Aim: 0.12}, FloorMissed},
 		{Row{Value: math.NaN()}, FloorMissed},
 		{Row{Value: 3}, Information},
+		{Row{Value: 0.95, Floor: 0.6, Aim: 0.9, More: true}, AimMet},
+		{Row{Value: 0.6, Floor: 0.6, Aim: 0.9, More: true}, FloorMet},
+		{Row{Value: 0.59, Floor: 0.6, Aim: 0.9, More: true}, FloorMissed},
+		{Row{Value: math.NaN(), Floor: 0.6, Aim: 0.9, More: true}, FloorMissed},
 		{Row{Floor: 1, Aim: 1, Skipped: "no /proc"}, NotMeasured},
 	} {
 		if got := c.row.judge(); got != c.want {
@@ -55,6 +59,10 @@ func TestLimits(t *testing.T) {
 		if got := row.limit(row.Floor); got != want {
 			t.Errorf("%s: %q, want %q", unit, got, want)
 		}
+	}
+	more := Row{Unit: "ratio", Floor: 0.6, More: true}
+	if got := more.limit(more.Floor); got != "≥ 0.6×" {
+		t.Errorf("more is better: %q", got)
 	}
 }
 
@@ -91,6 +99,14 @@ func TestWriteDocument(t *testing.T) {
 	line := "| cold | 0.200× (0.100–0.300) | ≤ 1× | ≤ 0.5× | aim | 2.00 ms (1.00–3.00, n=3) | 10.0 ms (10.0–10.0, n=3) |\n"
 	if strings.Count(got, line) != 1 {
 		t.Errorf("the line %q is not there once:\n%s", line, got)
+	}
+}
+
+func TestWriteNeedsAllRows(t *testing.T) {
+	r := &Report{Rows: []Row{{Name: "gateway-nginx", Skipped: "install nginx"}, {Name: "cold"}}, root: t.TempDir()}
+	err := r.store(options{write: true})
+	if err == nil || !strings.Contains(err.Error(), "not measured: gateway-nginx") {
+		t.Errorf("a table without a row was written: %v", err)
 	}
 }
 

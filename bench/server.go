@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -43,23 +44,44 @@ type server struct {
 // listening is the line by which selvedge says where it serves.
 var listening = regexp.MustCompile(`^Selvedge .* on http://[^ ]*:(\d+)$`)
 
-// start runs `selvedge serve` or `dev` on a port of the system's choice and
-// returns when it says that it listens.
+// A launch is how a server is started.
+type launch struct {
+	command   string // serve or dev
+	functions string // the folder
+	args, env []string
+	// noLog sends the log, which it writes as always, to /dev/null: at full
+	// speed a file would fill the disk and keep it busy.
+	noLog bool
+}
+
+// start runs `selvedge serve` or `dev` for callers without tokens.
 func (l *lab) start(ctx context.Context, command, functions string, args ...string) (*server, error) {
-	logFile, err := os.CreateTemp(l.dir, "log-*.jsonl")
+	return l.launch(ctx, launch{command: command, functions: functions, args: append([]string{"--require-auth=false"}, args...)})
+}
+
+// launch runs selvedge on a port of the system's choice and returns when it
+// says that it listens.
+func (l *lab) launch(ctx context.Context, how launch) (*server, error) {
+	var logFile *os.File
+	var err error
+	if how.noLog {
+		logFile, err = os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	} else {
+		logFile, err = os.CreateTemp(l.dir, "log-*.jsonl")
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer logFile.Close()
-	all := append([]string{
-		command, "--functions", functions, "--data-dir", l.dataDir, "--listen", "127.0.0.1:0", "--require-auth=false",
-	}, l.denoArgs...)
+	all := slices.Concat([]string{
+		how.command, "--functions", how.functions, "--data-dir", l.dataDir, "--listen", "127.0.0.1:0",
+	}, l.denoArgs, how.args)
 	s := &server{
-		cmd:     exec.Command(l.selvedge, append(all, args...)...),
+		cmd:     exec.Command(l.selvedge, all...),
 		logPath: logFile.Name(),
 		ended:   make(chan struct{}),
 	}
-	s.cmd.Dir, s.cmd.Env = l.dir, l.environ()
+	s.cmd.Dir, s.cmd.Env = l.dir, l.environ(how.env...)
 	s.cmd.Stdout = logFile
 	// Its own group, so that an interrupt of the benchmark does not reach it
 	// before the benchmark stops it.
@@ -85,9 +107,9 @@ func (l *lab) start(ctx context.Context, command, functions string, args ...stri
 		s.addr = "127.0.0.1:" + p
 		return s, nil
 	case <-s.ended:
-		return nil, fmt.Errorf("selvedge %s ended while starting: %w\n%s", command, s.err, s.stderr.String())
+		return nil, fmt.Errorf("selvedge %s ended while starting: %w\n%s", how.command, s.err, s.stderr.String())
 	case <-timer.C:
-		err = fmt.Errorf("selvedge %s did not say that it serves within %s\n%s", command, startPatience, s.stderr.String())
+		err = fmt.Errorf("selvedge %s did not say that it serves within %s\n%s", how.command, startPatience, s.stderr.String())
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}

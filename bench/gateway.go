@@ -22,9 +22,9 @@ type scene struct {
 
 var (
 	many   = scene{name: "32 connections", connections: 32, turns: 9}
-	one    = scene{name: "1 connection", connections: 1, turns: 5}
-	crowd  = scene{name: "256 connections", connections: 256, turns: 5}
-	posts  = scene{name: "32 connections, POST", connections: 32, turns: 5, body: jsonBody}
+	one    = scene{name: "1 connection", connections: 1, turns: 3}
+	crowd  = scene{name: "256 connections", connections: 256, turns: 3}
+	posts  = scene{name: "32 connections, POST", connections: 32, turns: 3, body: jsonBody}
 	scenes = []scene{many, one, crowd, posts}
 )
 
@@ -149,11 +149,12 @@ func (c *contenders) run(ctx context.Context, l *lab) error {
 	if l.quick {
 		lasts, played = time.Second, []scene{many}
 	}
-	for _, s := range played {
-		for turn := range l.samples(s.turns) + 1 {
-			if turn == 0 && l.quick {
-				continue
-			}
+	for i, s := range played {
+		turns, warm := l.samples(s.turns), 0
+		if i == 0 && !l.quick {
+			warm = 1
+		}
+		for turn := range warm + turns {
 			for _, one := range c.all() {
 				if s.body != "" && one.getOnly {
 					continue
@@ -162,8 +163,8 @@ func (c *contenders) run(ctx context.Context, l *lab) error {
 				if err != nil {
 					return fmt.Errorf("%s, %s: %w", one.name, s.name, err)
 				}
-				if turn == 0 {
-					continue // to warm up
+				if turn < warm {
+					continue
 				}
 				f := one.in(s)
 				f.perSecond = append(f.perSecond, got.perSecond)

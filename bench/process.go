@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
@@ -24,6 +25,9 @@ type process struct {
 // run starts a program that is going to listen at addr, and returns once that
 // answers a GET of path with want.
 func (l *lab) run(ctx context.Context, addr, path, want string, cmd *exec.Cmd) (*process, error) {
+	if network(addr) == "unix" {
+		_ = os.Remove(addr) // of the one before it, which did not
+	}
 	p := &process{addr: addr, cmd: cmd, ended: make(chan struct{})}
 	name := filepath.Base(cmd.Path)
 	if cmd.Env == nil {

@@ -77,7 +77,11 @@ func printFunction(s Streams, f config.FunctionInfo) {
 	if l := f.Limits; l != nil {
 		row("limits", fmt.Sprintf("memory %d MB, CPU %d ms, wall clock %gs, request idle %gs, worker idle %gs, %d workers of %d requests",
 			l.MemoryMB, l.CPUMS, l.TimeoutS, l.IdleTimeoutS, l.WorkerIdleS, l.MaxWorkers, l.MaxConcurrency))
-		row("admission", fmt.Sprintf("queue of %d for %gs at most, rate limit %s", l.MaxQueue, l.QueueTimeoutS, l.RateLimit))
+		body := "off"
+		if l.MaxBodyMB != nil {
+			body = fmt.Sprintf("%g MB", *l.MaxBodyMB)
+		}
+		row("admission", fmt.Sprintf("queue of %d for %gs at most, rate limit %s, body limit %s", l.MaxQueue, l.QueueTimeoutS, l.RateLimit, body))
 	}
 	for _, e := range f.Env {
 		fmt.Fprintf(t, "  env %s\t%s\t%s\n", e.Name, e.Value, e.Source)

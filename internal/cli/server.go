@@ -97,6 +97,12 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 				}
 				return function.Rate{}
 			}),
+			gateway.LimitBody(func(slug string) int64 {
+				if f, ok := p.Function(slug); ok {
+					return f.Limits.MaxBody
+				}
+				return function.Defaults().MaxBody // there is no worker for it either
+			}),
 		),
 	})
 	if _, err = p.Apply(set); err == nil {

@@ -72,6 +72,9 @@ type Config struct {
 	MaxQueue     int
 	QueueTimeout time.Duration
 	RateLimit    function.Rate
+	// MaxBody bounds a request's body, in bytes; function.AnyBody for no bound.
+	// Once more, [functions.<slug>] can say otherwise.
+	MaxBody int64
 
 	// LogFormat is "auto", "pretty" or "json"; auto is pretty on a terminal.
 	LogFormat string
@@ -150,6 +153,9 @@ func (c *Config) DiscoverOptions(p *Project) function.Options {
 	}
 	if c.given("rate-limit") {
 		given.Rate = c.RateLimit
+	}
+	if c.given("max-body") {
+		given.MaxBody = c.MaxBody
 	}
 	edge.Limits = edge.Limits.Overlay(given)
 	return function.Options{

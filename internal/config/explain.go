@@ -64,6 +64,8 @@ type LimitsInfo struct {
 	QueueTimeoutS  float64 `json:"queue_timeout_s"`
 	// RateLimit is "off" for none.
 	RateLimit string `json:"rate_limit"`
+	// MaxBodyMB is nil for no bound.
+	MaxBodyMB *float64 `json:"max_body_mb"`
 }
 
 // ExplainFunctions returns all functions of a set, the broken ones among them,
@@ -111,6 +113,7 @@ func explainFunction(f *function.Function) FunctionInfo {
 			MaxQueue:       max(0, f.Limits.MaxQueue),
 			QueueTimeoutS:  f.Limits.QueueTime.Round(time.Millisecond).Seconds(),
 			RateLimit:      cmp.Or(f.Limits.Rate.String(), "off"),
+			MaxBodyMB:      megabytes(f.Limits.MaxBody),
 		},
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Env)) {

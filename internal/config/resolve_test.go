@@ -80,6 +80,7 @@ func TestDefaults(t *testing.T) {
 		want.WorkerIdle, want.BootTimeout = 60*time.Second, 10*time.Second
 		want.LogFormat, want.LogLevel = "auto", slog.LevelInfo
 		want.RequireAuth, want.Region = true, "local"
+		want.MaxBody = 20 << 20
 		want.DataDir = c.DataDir
 		got := *c
 		got.cwd, got.environ, got.resolved, got.warnings = "", nil, nil, nil
@@ -183,7 +184,7 @@ func TestValues(t *testing.T) {
 	}
 	c := mustResolve(t, cwd, Dev, environ,
 		"--env-file=x.env", "--deno=./bin/deno", "--config=c.toml", "--data-dir=data", "--max-workers=9", "--max-concurrency=8", "--worker-idle=7s",
-		"--boot-timeout=6", "--max-queue=0", "--queue-timeout=5s", "--rate-limit=9/m burst 2", "--log-format=json", "--log-level=debug", "--inspect=a", "--inspect-addr=:1", "--drain-timeout=0", "--tls-cert=cert.pem", "--tls-key=key.pem", "--functions", "functions")
+		"--boot-timeout=6", "--max-queue=0", "--queue-timeout=5s", "--max-body=1gb", "--rate-limit=9/m burst 2", "--log-format=json", "--log-level=debug", "--inspect=a", "--inspect-addr=:1", "--drain-timeout=0", "--tls-cert=cert.pem", "--tls-key=key.pem", "--functions", "functions")
 	got := *c
 	got.cwd, got.environ, got.resolved, got.warnings = "", nil, nil, nil
 	want := Config{
@@ -194,6 +195,7 @@ func TestValues(t *testing.T) {
 		CORSOrigins:    []string{"https://a.example", "https://b.example"},
 		MaxWorkers:     9, MaxConcurrency: 8, WorkerIdle: 7 * time.Second, BootTimeout: 6 * time.Second,
 		QueueTimeout: 5 * time.Second, RateLimit: function.Rate{Requests: 9, Per: time.Minute, Burst: 2},
+		MaxBody:   1 << 30,
 		LogFormat: "json", LogLevel: slog.LevelDebug, Inspect: "a", InspectAddr: ":1",
 		Environment: "staging", Region: "eu-west-1", JWTSecret: Secret(strings.Repeat("j", 40)), AnonKey: "anon", ServiceRoleKey: "role",
 		PublishableKeys: map[string]Secret{"default": "sb_publishable_1", "web": "sb_publishable_2"},
@@ -224,6 +226,15 @@ func TestBadValues(t *testing.T) {
 		{"--max-workers=99999999999999999999", "not between"},
 		{"--max-queue=-1", `--max-queue="-1": it is not between 0 and 1000000`},
 		{"--queue-timeout=0", "it is below 1ms"},
+		{"--max-body=20", `--max-body="20": it has no unit; use a size such as 20MB, or off`},
+		{"--max-body=20TB", "it has no unit"},
+		{"--max-body=0", "every body would be too large, and off is the word for no bound"},
+		{"--max-body=5000000000000B", "it is above 1024GB"},
+		{"--max-body=99999999999999999999B", "it is above 1024GB"},
+		{"--max-body=-1MB", "it is no size"},
+		{"--max-body=1.5MB", "it is no size"},
+		{"--max-body=2000000MB", "it is above 1024GB"},
+		{"SELVEDGE_MAX_BODY=99999999999GB", "it is above 1024GB"},
 		{"--rate-limit=100", `--rate-limit="100": it names no unit of time; use 100/s, 100/m, 1000/h, '100/s burst 200' or off`},
 		{"SELVEDGE_RATE_LIMIT=fast/s", `SELVEDGE_RATE_LIMIT="fast/s": "fast" is no number from 1 to 1000000`},
 		{"--worker-idle=soon", "it is no duration; use a duration such as 60s"},
@@ -412,7 +423,9 @@ max_workers = 6
 max_concurrency = 7
 rate_limit = "10/s"
 queue_timeout_s = 7
+max_body_mb = 3
 [functions.b]
+max_body_mb = "off"
 max_workers = 2
 max_queue = 0
 rate_limit = "off"
@@ -431,7 +444,9 @@ env = { OWN = "a-value-long-enough-to-show-its-end" }
 		want := function.Defaults()
 		want.MaxWorkers, want.MaxConcurrency, want.Boot = workers, 7, 3*time.Second
 		want.MaxQueue, want.QueueTime, want.Rate = 5, 7*time.Second, function.Rate{Requests: 10, Per: time.Second, Burst: 10}
+		want.MaxBody = 3 << 20
 		if slug == "b" {
+			want.MaxBody = function.AnyBody
 			want.MaxQueue, want.Rate = function.NoQueue, function.Rate{Unlimited: true}
 		}
 		if f.Limits != want {
@@ -444,6 +459,12 @@ env = { OWN = "a-value-long-enough-to-show-its-end" }
 	infos := ExplainFunctions(set)
 	if len(infos) != 2 || infos[1].Limits.MaxWorkers != 2 || infos[1].Limits.TimeoutS != 400 || infos[1].Limits.MaxQueue != 0 || infos[0].Limits.RateLimit != "10/s" || !infos[1].VerifyJWT {
 		t.Fatalf("%+v", infos)
+	}
+	if a, b := infos[0].Limits.MaxBodyMB, infos[1].Limits.MaxBodyMB; a == nil || *a != 3 || b != nil {
+		t.Errorf("body limits %v, %v", a, b)
+	}
+	if got := mustResolve(t, cwd, Serve, nil, "--max-body=512KB").DiscoverOptions(project).EdgeRuntime.Limits.MaxBody; got != 512<<10 {
+		t.Errorf("--max-body=512KB is %d", got)
 	}
 	if got := infos[1].Env; len(got) != 1 || got[0] != (Setting{"OWN", Mask("a-value-long-enough-to-show-its-end"), "config.toml [functions.b.env]"}) {
 		t.Errorf("%+v", got)

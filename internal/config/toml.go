@@ -258,7 +258,7 @@ func (r *tomlReader) variables(table tomlKey) map[string]string {
 // limitKeys are Selvedge's own keys, in [edge_runtime] and [functions.<slug>].
 var limitKeys = []string{
 	"memory_mb", "cpu_ms", "timeout_s", "idle_timeout_s", "max_workers", "max_concurrency",
-	"max_queue", "queue_timeout_s", "rate_limit",
+	"max_queue", "queue_timeout_s", "rate_limit", "max_body_mb",
 }
 
 // limit reads a limit key; it reports whether name is one. The bounds keep
@@ -287,6 +287,8 @@ func (r *tomlReader) limit(l *function.Limits, name string, key tomlKey) bool {
 		l.QueueTime = time.Duration(r.integer(key, 1, week)) * time.Second
 	case "rate_limit":
 		l.Rate = r.rate(key)
+	case "max_body_mb":
+		l.MaxBody = r.body(key)
 	default:
 		return false
 	}

@@ -113,11 +113,16 @@ type Limits struct {
 	// Rate bounds how often one caller may call; discovery leaves it zero where
 	// nothing is configured, which is no bound.
 	Rate Rate
+	// MaxBody bounds a request's body, in bytes; AnyBody for no bound.
+	MaxBody int64
 }
 
 // NoQueue is the Limits.MaxQueue with which a request is refused at once when
 // no worker has room for it and none is being started that will.
 const NoQueue = -1
+
+// AnyBody is the Limits.MaxBody with which no body is too long.
+const AnyBody = -1
 
 // Defaults are the limits of the hosted platform where it has them.
 func Defaults() Limits {
@@ -133,6 +138,7 @@ func Defaults() Limits {
 		MaxConcurrency: 100,
 		MaxQueue:       1000,
 		QueueTime:      30 * time.Second,
+		MaxBody:        20 << 20,
 	}
 }
 
@@ -152,6 +158,7 @@ func (l Limits) Overlay(over Limits) Limits {
 		MaxQueue:       cmp.Or(over.MaxQueue, l.MaxQueue),
 		QueueTime:      cmp.Or(over.QueueTime, l.QueueTime),
 		Rate:           cmp.Or(over.Rate, l.Rate),
+		MaxBody:        cmp.Or(over.MaxBody, l.MaxBody),
 	}
 }
 

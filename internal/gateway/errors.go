@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 const (
 	codeBadRequest       function.Code = "BAD_REQUEST"
 	codeMethodNotAllowed function.Code = "METHOD_NOT_ALLOWED"
+	codeTimeout          function.Code = "REQUEST_TIMEOUT"
 	codeBadGateway       function.Code = "BAD_GATEWAY"
 )
 
@@ -113,13 +115,30 @@ func (s *Server) refuseForward(w http.ResponseWriter, c *Call, err error, idle t
 			Message: fmt.Sprintf("Request idle timeout limit (%ss) reached", strconv.FormatFloat(idle.Seconds(), 'f', -1, 64))})
 	case errors.Is(err, upstream.ErrUpgradeRefused), errors.Is(err, upstream.ErrMalformedAnswer):
 		s.refuse(w, c, badGateway)
-	case errors.Is(err, upstream.ErrBadRequest), errors.Is(err, upstream.ErrRequestBody):
+	case errors.Is(err, upstream.ErrRequestBody):
+		s.refuse(w, c, unreadable(err))
+	case errors.Is(err, upstream.ErrBadRequest):
 		s.refuse(w, c, badRequest)
 	case errors.Is(err, function.ErrWorkerGone), errors.Is(err, upstream.ErrClosed):
 		s.refuse(w, c, workerGone)
 	default:
 		s.refuse(w, c, workerError)
 	}
+}
+
+// unreadable is the answer to a request whose body was not read to its end.
+func unreadable(err error) Problem {
+	var tooLarge *BodyTooLargeError
+	var malformed *http1.Refusal
+	switch {
+	case errors.As(err, &tooLarge):
+		return requestTooLarge
+	case errors.As(err, &malformed):
+		return Problem{Status: malformed.Status, Code: function.Code(malformed.Code), Message: malformed.Message}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return Problem{Status: 408, Code: codeTimeout, Message: "Request body took too long"}
+	}
+	return badRequest
 }
 
 // cutBy says who is to blame for there being no whole answer.

@@ -29,9 +29,7 @@ func (x *exchange) answer() error {
 		x.o.OnHead(x.ans.status, h)
 	}
 	if hasBody(x.r) && !(x.up.started && x.up.eof.Load()) {
-		// The answer is early. What is left of the upload must not be read as
-		// the next request.
-		h["Connection"] = closeValue
+		x.lastOfConnection() // the answer is early
 	}
 	x.w.WriteHeader(x.ans.status)
 	x.answered = true
@@ -41,6 +39,15 @@ func (x *exchange) answer() error {
 	}
 	x.clean = x.framingHolds()
 	return nil
+}
+
+// lastOfConnection ends the client's connection after the answer: what is left
+// of the upload must not be read as the next request. A stream of HTTP/2 ends
+// by itself, and others share its connection.
+func (x *exchange) lastOfConnection() {
+	if x.r.ProtoMajor < 2 {
+		x.w.Header()["Connection"] = closeValue
+	}
 }
 
 // copyHeaders puts the answer's end-to-end headers into h. The values of all

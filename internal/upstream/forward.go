@@ -377,8 +377,7 @@ func (x *exchange) settleUpload() bool {
 		_ = rc.SetReadDeadline(time.Now().Add(linger))
 	}
 	if !x.answered {
-		// As in answer, for the caller's own.
-		x.w.Header()["Connection"] = closeValue
+		x.lastOfConnection() // the caller answers
 	}
 	return false
 }

@@ -104,6 +104,7 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 				return function.Defaults().MaxBody // there is no worker for it either
 			}),
 		),
+		Admission: gateway.Admit(cfg.MaxRequests),
 	})
 	if _, err = p.Apply(set); err == nil {
 		srv.listener, err = srv.listen()

@@ -66,6 +66,9 @@ type Config struct {
 	// that name in function.Limits; [functions.<slug>] can say otherwise.
 	MaxWorkers, MaxConcurrency int
 	WorkerIdle, BootTimeout    time.Duration
+	// MaxRequests bounds the requests that are open at once, whatever they are
+	// for.
+	MaxRequests int
 	// MaxQueue and QueueTimeout bound the requests that wait for one function,
 	// and RateLimit how often one caller may call it; [functions.<slug>] can
 	// say otherwise here, too.

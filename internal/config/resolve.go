@@ -106,6 +106,7 @@ func Resolve(fs *pflag.FlagSet, environ []string, cwd string, command Command) (
 	if command != Build {
 		c.show("listen", c.Listen)
 		c.show("prestart", fmt.Sprint(c.Prestart))
+		c.show("max-requests", fmt.Sprint(c.MaxRequests))
 		c.check()
 	}
 	c.checkNames(table)

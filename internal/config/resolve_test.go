@@ -76,6 +76,7 @@ func TestDefaults(t *testing.T) {
 		want.Functions = filepath.Join(cwd, "functions")
 		want.Prestart, want.PrestartAuto = autoPrestart(command, machineMemory()), true
 		want.MaxWorkers, want.MaxConcurrency = 4, 100
+		want.MaxRequests = autoMaxRequests(machineMemory(), openFiles())
 		want.MaxQueue, want.QueueTimeout, want.RateLimit = 1000, 30*time.Second, function.Rate{Unlimited: true}
 		want.WorkerIdle, want.BootTimeout = 60*time.Second, 10*time.Second
 		want.LogFormat, want.LogLevel = "auto", slog.LevelInfo
@@ -184,7 +185,7 @@ func TestValues(t *testing.T) {
 	}
 	c := mustResolve(t, cwd, Dev, environ,
 		"--env-file=x.env", "--deno=./bin/deno", "--config=c.toml", "--data-dir=data", "--max-workers=9", "--max-concurrency=8", "--worker-idle=7s",
-		"--boot-timeout=6", "--max-queue=0", "--queue-timeout=5s", "--max-body=1gb", "--rate-limit=9/m burst 2", "--log-format=json", "--log-level=debug", "--inspect=a", "--inspect-addr=:1", "--drain-timeout=0", "--tls-cert=cert.pem", "--tls-key=key.pem", "--functions", "functions")
+		"--boot-timeout=6", "--max-queue=0", "--queue-timeout=5s", "--max-body=1gb", "--rate-limit=9/m burst 2", "--max-requests=77", "--log-format=json", "--log-level=debug", "--inspect=a", "--inspect-addr=:1", "--drain-timeout=0", "--tls-cert=cert.pem", "--tls-key=key.pem", "--functions", "functions")
 	got := *c
 	got.cwd, got.environ, got.resolved, got.warnings = "", nil, nil, nil
 	want := Config{
@@ -194,7 +195,7 @@ func TestValues(t *testing.T) {
 		TrustedProxies: prefixes("192.0.2.1/32", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "2001:db8::/32"),
 		CORSOrigins:    []string{"https://a.example", "https://b.example"},
 		MaxWorkers:     9, MaxConcurrency: 8, WorkerIdle: 7 * time.Second, BootTimeout: 6 * time.Second,
-		QueueTimeout: 5 * time.Second, RateLimit: function.Rate{Requests: 9, Per: time.Minute, Burst: 2},
+		MaxRequests: 77, QueueTimeout: 5 * time.Second, RateLimit: function.Rate{Requests: 9, Per: time.Minute, Burst: 2},
 		MaxBody:   1 << 30,
 		LogFormat: "json", LogLevel: slog.LevelDebug, Inspect: "a", InspectAddr: ":1",
 		Environment: "staging", Region: "eu-west-1", JWTSecret: Secret(strings.Repeat("j", 40)), AnonKey: "anon", ServiceRoleKey: "role",
@@ -224,6 +225,7 @@ func TestBadValues(t *testing.T) {
 		{"SELVEDGE_PRESTART=many", `SELVEDGE_PRESTART="many": it is no number; use auto or a number`},
 		{"--max-workers=0", `--max-workers="0": it is not between 1 and 10000`},
 		{"--max-workers=99999999999999999999", "not between"},
+		{"--max-requests=0", `--max-requests="0": it is not between 1 and 1000000; use auto or a number`},
 		{"--max-queue=-1", `--max-queue="-1": it is not between 0 and 1000000`},
 		{"--queue-timeout=0", "it is below 1ms"},
 		{"--max-body=20", `--max-body="20": it has no unit; use a size such as 20MB, or off`},

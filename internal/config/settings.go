@@ -134,6 +134,16 @@ func settings() []setting {
 			help:    "the most requests a worker serves at once, `N`",
 			accepts: "a number from 1 to 1000000",
 			set:     func(c *Config, v string) error { return setInt(&c.MaxConcurrency, v, 1, 1000000) }},
+		{flag: "max-requests", env: []string{"SELVEDGE_MAX_REQUESTS"}, commands: servers, fallback: always("auto"),
+			help:    "the most requests open at once, WebSockets among them, `N`; auto looks at memory and open files",
+			accepts: "auto or a number from 1 to 1000000",
+			set: func(c *Config, v string) error {
+				if v == "auto" {
+					c.MaxRequests = autoMaxRequests(machineMemory(), openFiles())
+					return nil
+				}
+				return setInt(&c.MaxRequests, v, 1, mostRequests)
+			}},
 		{flag: "max-queue", env: []string{"SELVEDGE_MAX_QUEUE"}, commands: servers, fallback: always(strconv.Itoa(limits.MaxQueue)),
 			help:    "the most requests that wait for a function beyond what its workers serve, `N`; 0 refuses them",
 			accepts: "a number from 0 to 1000000",

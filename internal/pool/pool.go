@@ -306,7 +306,8 @@ func (p *Pool) Stats() Stats {
 func sameRun(a, b *function.Function) bool {
 	x, y := *a, *b
 	for _, f := range []*function.Function{&x, &y} { // who is let in is not the workers' business
-		f.VerifyJWT, f.Limits.Rate, f.Limits.MaxQueue, f.Limits.QueueTime = false, function.Rate{}, 0, 0
+		f.VerifyJWT = false
+		f.Limits.Rate, f.Limits.MaxBody, f.Limits.MaxQueue, f.Limits.QueueTime = function.Rate{}, 0, 0, 0
 	}
 	x.EnvSource, y.EnvSource = nil, nil
 	return reflect.DeepEqual(x, y)

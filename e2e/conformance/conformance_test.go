@@ -20,22 +20,31 @@ func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 // TestConformance is one server, and everything that calls it.
 func TestConformance(t *testing.T) {
 	keys := newKeys(t)
-	s := harness.Start(t, harness.Options{
-		Command:   "serve",
-		Functions: here("functions"),
-		Env:       append(keys.environ(), "REQUIRE_AUTH=true", "SB_REGION=eu-central-1"),
-	})
-	to := target{URL: s.URL, Keys: keys}
+	options := func(args ...string) harness.Options {
+		return harness.Options{
+			Command:   "serve",
+			Functions: here("functions"),
+			Args:      args,
+			Env:       append(keys.environ(), "REQUIRE_AUTH=true", "SB_REGION=eu-central-1"),
+		}
+	}
+	to := target{URL: harness.Start(t, options()).URL, Keys: keys}
 	if release.Version == "2.9.5" {
 		to.Duplex = "Deno 2.9.5 stops reading an upload once its answer has begun; 2.9.6 goes on"
 	}
 	t.Run("node", func(t *testing.T) { testNode(t, to) })
+	t.Run("chromium", func(t *testing.T) {
+		to.CORSURL = harness.Start(t, options("--cors")).URL
+		testChromium(t, to)
+	})
 }
 
 // A target is what clients are told about the server.
 type target struct {
 	URL  string `json:"url"`
 	Keys keys   `json:"keys"`
+	// CORSURL is a server with --cors.
+	CORSURL string `json:"corsURL"`
 	// Duplex is why answers cannot come while an upload goes on, "" where they can.
 	Duplex string `json:"duplex"`
 }

@@ -189,10 +189,22 @@ func TestPlatformErrorsAreReadableByBrowsers(t *testing.T) {
 	}
 }
 
+// TestPreflightOfAnUnknownFunction: only after a preflight that succeeds can the
+// page see that the function is unknown.
 func TestPreflightOfAnUnknownFunction(t *testing.T) {
-	s, _ := corsSite(t, []string{"*"}, "200 OK")
-	res, body := s.do("OPTIONS", "/nobody", nil, preflight...)
-	checkProblem(t, res, body, 404, "NOT_FOUND", "Requested function was not found", "", false)
+	for name, origins := range map[string][]string{"none": nil, "all": {"*"}, "this": {"https://app.example"}} {
+		s, _ := corsSite(t, origins, "200 OK")
+		for _, path := range []string{"/nobody", "/functions/v1/no.slug"} {
+			res, _ := s.do("OPTIONS", path, nil, preflight...)
+			if allow := res.Header.Get("Access-Control-Allow-Origin"); res.StatusCode != 204 || allow != "*" && allow != "https://app.example" {
+				t.Errorf("%s, origins %s: preflight %d %v", path, name, res.StatusCode, res.Header)
+			}
+			res, body := s.do("POST", path, nil, "Origin", "https://app.example")
+			checkProblem(t, res, body, 404, "NOT_FOUND", "Requested function was not found", "", false)
+			res, body = s.do("OPTIONS", path, nil) // no preflight
+			checkProblem(t, res, body, 404, "NOT_FOUND", "Requested function was not found", "", false)
+		}
+	}
 }
 
 // TestPreflightIsNotAuthenticated: browsers send it without a token.

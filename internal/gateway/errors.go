@@ -174,14 +174,17 @@ func Refuse(w http.ResponseWriter, c *Call, p Problem) {
 		body = []byte("{}")
 	}
 	h := w.Header()
-	refusalHead(h, p.Code)
+	exposed := corsExposed
 	if p.Relay {
 		h.Set("X-Relay-Error", "true")
+		exposed += ", x-relay-error"
 	}
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int((p.RetryAfter+time.Second-1)/time.Second)))
-		h.Set("Access-Control-Expose-Headers", corsExposed+", retry-after")
+		exposed += ", retry-after"
 	}
+	refusalHead(h, p.Code)
+	h.Set("Access-Control-Expose-Headers", exposed)
 	c.Code = p.Code
 	c.write(w, p.Status, body)
 }

@@ -138,6 +138,9 @@ func checkProblem(t *testing.T, res *http.Response, body string, status int, cod
 	}
 	checkPlatformHeaders(t, res, res.Header.Get("X-Deno-Execution-Id"))
 	exposed := "sb-error-code, sb-request-id"
+	if relay {
+		exposed += ", x-relay-error"
+	}
 	if res.Header.Get("Retry-After") != "" {
 		exposed += ", retry-after"
 	}
@@ -338,7 +341,7 @@ func TestMiddlewareOrder(t *testing.T) {
 	s.do("GET", "/health", nil)
 	res, body := s.do("GET", "/hello", nil)
 	checkProblem(t, res, body, 418, "TEAPOT", "short and stout", "", false)
-	if got := strings.Join(seen, ", "); got != "cors hello, authenticate hello, limits hello, admission hello" {
+	if got := strings.Join(seen, ", "); got != "cors nope, cors hello, authenticate hello, limits hello, admission hello" {
 		t.Errorf("order: %s", got)
 	}
 }

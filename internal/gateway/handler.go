@@ -58,14 +58,16 @@ func (s *Server) locate(next Handler) Handler {
 }
 
 // route answers what is not for functions and what no function is there for.
-// An unknown slug is 404 before anything else is looked at.
+// An unknown slug is 404 before anything else is looked at; only its preflight
+// is answered like any other, or the page would not see the 404.
 func (s *Server) route(next Handler) Handler {
+	unknown := s.opts.CORS.use(func(w http.ResponseWriter, _ *http.Request, c *Call) { s.refuse(w, c, notFound) })
 	return func(w http.ResponseWriter, r *http.Request, c *Call) {
 		c.Route = ParseRoute(r.RequestURI)
 		switch c.Route.Kind {
 		case RouteFunction:
 			if !s.opts.Invoker.Exists(c.Route.Slug) {
-				s.refuse(w, c, notFound)
+				unknown(w, r, c)
 			} else if !allowed(r.Method) {
 				w.Header()["Allow"] = []string{strings.Join(methods, ", ")}
 				s.refuse(w, c, methodNotAllowed)
@@ -77,7 +79,7 @@ func (s *Server) route(next Handler) Handler {
 				s.refuse(w, c, methodNotAllowed)
 				return
 			}
-			s.refuse(w, c, notFound)
+			unknown(w, r, c)
 		default:
 			s.own(w, r, c)
 		}

@@ -65,7 +65,7 @@ type Options struct {
 	Log *slog.Logger
 
 	// The named places in the chain, outermost first; nil ones are left out.
-	// They see only requests for functions that exist.
+	// They see only requests for functions that exist; CORS sees the others too.
 	CORS         Middleware
 	Authenticate Middleware
 	Limits       Middleware // of the request: size, rate

@@ -1,5 +1,7 @@
 // Fails in the way that its path names.
-Deno.serve((req) => {
+import { serveWithCors } from "../_shared/cors.ts";
+
+serveWithCors((req) => {
   switch (new URL(req.url).pathname) {
     case "/faulty/throw":
       throw new Error("a secret of the function");

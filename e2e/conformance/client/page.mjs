@@ -1,0 +1,29 @@
+// Runs the suites in a browser, on a page of another origin than the server's.
+// What to call comes from /target, each check is told to /report.
+import { run } from "./check.mjs";
+import answers from "./suites/answers.mjs";
+import bodies from "./suites/bodies.mjs";
+import browser from "./suites/browser.mjs";
+import errors from "./suites/errors.mjs";
+import requests from "./suites/requests.mjs";
+import socket from "./suites/socket.mjs";
+import streams from "./suites/streams.mjs";
+
+const post = (path, body) => fetch(path, { method: "POST", body });
+const report = (result) => post("/report", JSON.stringify(result));
+addEventListener("error", (e) => report({ group: "page", name: "loads", error: String(e.message) }));
+addEventListener("unhandledrejection", (e) => report({ group: "page", name: "rejects nothing", error: String(e.reason?.stack ?? e.reason) }));
+
+const target = await (await fetch("/target")).json();
+const { supabase } = globalThis;
+const options = { auth: { persistSession: false, autoRefreshToken: false } };
+const client = () => supabase.createClient(target.url, target.keys.anon, options);
+client.options = options;
+
+const ctx = { ...target, supabase, client, WebSocket, newest: true, inBrowser: true };
+for (const [name, suite] of Object.entries({ bodies, answers, errors, requests, streams })) {
+  await run(`supabase-js/${name}`, suite, ctx, report);
+}
+await run("WebSocket", socket, ctx, report);
+await run("fetch", browser, ctx, report);
+await post("/done");

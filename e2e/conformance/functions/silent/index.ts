@@ -1,0 +1,2 @@
+// Knows nothing of CORS.
+Deno.serve((req) => req.method === "OPTIONS" ? new Response("what?") : Response.json({ silent: true }));

@@ -6,3 +6,6 @@ import "time"
 
 // CPU is known only on Linux.
 func (w *Worker) CPU() (time.Duration, bool) { return 0, false }
+
+// Memory is known only on Linux.
+func (w *Worker) Memory() (int64, bool) { return 0, false }

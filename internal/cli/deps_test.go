@@ -13,6 +13,8 @@ func TestImportsPointDown(t *testing.T) {
 	allowed := map[string]string{
 		"function":      "",
 		"observe":       "",
+		"metrics":       "",
+		"admin":         "",
 		"npmrc":         "",
 		"watch":         "",
 		"auth":          "function",

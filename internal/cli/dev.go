@@ -87,6 +87,10 @@ func printBanner(w io.Writer, srv *server, set *function.Set) {
 	if srv.cfg.Inspect != "" {
 		fmt.Fprintf(w, "\n  %s is debugged on %s: open chrome://inspect once it was called\n", srv.cfg.Inspect, srv.cfg.InspectAddr)
 	}
+	if srv.admin != nil {
+		fmt.Fprintln(w)
+		srv.sayAdmin(w)
+	}
 	fmt.Fprintf(w, "\n%s\n", paint(w, dim, "Watching for changes; press Ctrl-C to stop"))
 }
 

@@ -31,6 +31,7 @@ at the next start.`,
 				return err
 			}
 			fmt.Fprintf(s.Err, "Selvedge %s serves %d functions on %s\n", currentVersion(), set.Len(), srv.url())
+			srv.sayAdmin(s.Err)
 			return srv.run(cmd.Context(), s.Err)
 		},
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/selvedge-dev/selvedge/internal/config"
 	"github.com/selvedge-dev/selvedge/internal/function"
 	"github.com/selvedge-dev/selvedge/internal/gateway"
+	"github.com/selvedge-dev/selvedge/internal/metrics"
 	"github.com/selvedge-dev/selvedge/internal/observe"
 	"github.com/selvedge-dev/selvedge/internal/pool"
 	"github.com/selvedge-dev/selvedge/internal/ratelimit"
@@ -32,6 +33,9 @@ type server struct {
 	verifier *auth.Verifier
 	listener net.Listener
 	served   chan error
+	// metrics and admin are nil without an admin address.
+	metrics *metrics.Metrics
+	admin   *adminServer
 	// resolve reads the configuration again; dev sets it.
 	resolve func() (*config.Config, error)
 }
@@ -62,7 +66,11 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 	if err != nil {
 		return nil, err
 	}
-	watcher := observer{log}
+	srv := &server{cfg: cfg, log: log, engine: engine, verifier: verifier, served: make(chan error, 1)}
+	if cfg.Admin != "" {
+		srv.metrics = srv.newMetrics()
+	}
+	watcher := observer{log, srv.metrics}
 	p := pool.New(pool.Options{
 		Builder:     engine.builder,
 		Starter:     engine.host,
@@ -76,7 +84,7 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 		Hide:        []string{engine.host.Runtime.Bootstrap},
 		Log:         log,
 	})
-	srv := &server{cfg: cfg, log: log, engine: engine, pool: p, verifier: verifier, served: make(chan error, 1)}
+	srv.pool = p
 	srv.gateway = gateway.New(gateway.Options{
 		Invoker:        invoker{p},
 		Region:         cfg.Region,
@@ -111,6 +119,9 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 		if errors.Is(err, syscall.EADDRINUSE) {
 			err = usage(fmt.Errorf("%w; stop the other program or choose another address with --listen", err))
 		}
+	}
+	if err == nil {
+		err = srv.openAdmin()
 	}
 	if err != nil {
 		return nil, errors.Join(err, srv.stop(context.Background()))
@@ -207,7 +218,7 @@ func (s *server) stop(ctx context.Context) error {
 	if cut > 0 {
 		err = errors.Join(err, fmt.Errorf("stopped, but %d requests were cut short; raise --drain-timeout to give them more time", cut))
 	}
-	err = errors.Join(err, perr, s.engine.Close())
+	err = errors.Join(err, perr, s.engine.Close(), s.closeAdmin())
 	if err != nil && (cut > 0 || perr != nil) {
 		return &codedError{exitCut, err}
 	}

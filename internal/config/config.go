@@ -51,6 +51,10 @@ type Config struct {
 	// TrustedProxies are the networks of the proxies whose forwarding headers
 	// are believed.
 	TrustedProxies []netip.Prefix
+	// Admin is where those who run the server find its metrics: host:port, or
+	// unix: and an absolute path; "" for nowhere. Nobody is asked for a key
+	// there.
+	Admin string
 	// CORSOrigins are the origins for which the gateway answers preflights
 	// itself, ["*"] for all, empty to leave CORS to the functions.
 	CORSOrigins []string

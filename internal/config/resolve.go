@@ -175,9 +175,18 @@ func (c *Config) check() {
 			c.warn("%s holds %s: every caller is believed about its own address; name the proxies' networks only", c.resolved["trusted-proxies"].Source, network)
 		}
 	}
-	if host, _, _ := net.SplitHostPort(c.InspectAddr); c.Inspect != "" && host != "localhost" && !net.ParseIP(host).IsLoopback() {
+	if c.Admin != "" && !strings.HasPrefix(c.Admin, "unix:") && !local(c.Admin) {
+		c.warn("the admin address %s can be reached from other machines, and whoever reaches it is not asked for a key; see to it that a firewall does, or use --admin localhost:PORT", c.Admin)
+	}
+	if c.Inspect != "" && !local(c.InspectAddr) {
 		c.warn("the debugger on %s can be reached from other machines, and whoever reaches it runs code here; use --inspect-addr 127.0.0.1:9229", c.InspectAddr)
 	}
+}
+
+// local reports whether only this machine reaches host:port.
+func local(addr string) bool {
+	host, _, _ := net.SplitHostPort(addr)
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 // checkNames warns of SELVEDGE_ variables that look misspelt.

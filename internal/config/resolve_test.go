@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -184,13 +185,13 @@ func TestValues(t *testing.T) {
 		`SUPABASE_JWKS={"keys":[{"kty":"EC"}]}`, "CORS_ORIGINS=https://a.example, https://b.example/", "SELVEDGE_PRESTART=0", "SELVEDGE_TRUSTED_PROXIES=192.0.2.1, private,2001:db8::/32",
 	}
 	c := mustResolve(t, cwd, Dev, environ,
-		"--env-file=x.env", "--deno=./bin/deno", "--config=c.toml", "--data-dir=data", "--max-workers=9", "--max-concurrency=8", "--worker-idle=7s",
+		"--env-file=x.env", "--deno=./bin/deno", "--config=c.toml", "--data-dir=data", "--admin=unix:run/admin", "--max-workers=9", "--max-concurrency=8", "--worker-idle=7s",
 		"--boot-timeout=6", "--max-queue=0", "--queue-timeout=5s", "--max-body=1gb", "--rate-limit=9/m burst 2", "--max-requests=77", "--log-format=json", "--log-level=debug", "--inspect=a", "--inspect-addr=:1", "--drain-timeout=0", "--tls-cert=cert.pem", "--tls-key=key.pem", "--functions", "functions")
 	got := *c
 	got.cwd, got.environ, got.resolved, got.warnings = "", nil, nil, nil
 	want := Config{
 		Command: Dev, Functions: filepath.Join(cwd, "functions"), ProjectFile: filepath.Join(cwd, "c.toml"), EnvFile: filepath.Join(cwd, "x.env"),
-		DataDir: filepath.Join(cwd, "data"), Deno: filepath.Join(cwd, "bin/deno"), Listen: "localhost:9000",
+		DataDir: filepath.Join(cwd, "data"), Deno: filepath.Join(cwd, "bin/deno"), Listen: "localhost:9000", Admin: "unix:" + filepath.Join(cwd, "run/admin"),
 		TLSCert: filepath.Join(cwd, "cert.pem"), TLSKey: filepath.Join(cwd, "key.pem"),
 		TrustedProxies: prefixes("192.0.2.1/32", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "2001:db8::/32"),
 		CORSOrigins:    []string{"https://a.example", "https://b.example"},
@@ -221,6 +222,10 @@ func TestBadValues(t *testing.T) {
 		{"--tls-key=nowhere.pem", "there is no such file; use the path of a PEM file"},
 		{"--listen=host", `--listen="host": it has no port; use host:port`},
 		{"--listen=:99999", "is no number from 0 to 65535"},
+		{"--admin=host", `--admin="host": it has no port; use a port of this machine, host:port, or unix:/path`},
+		{"SELVEDGE_ADMIN=:99999", "is no number from 0 to 65535"},
+		{"--admin=unix:", "it has no path"},
+		{"--admin=unix:/" + strings.Repeat("x", 120), "a socket's path may have 103 bytes"},
 		{"PORT=http", `PORT="http": the port "http" is no number`},
 		{"SELVEDGE_PRESTART=many", `SELVEDGE_PRESTART="many": it is no number; use auto or a number`},
 		{"--max-workers=0", `--max-workers="0": it is not between 1 and 10000`},
@@ -288,6 +293,30 @@ func TestBadValues(t *testing.T) {
 	}
 	if strings.Contains(fmt.Sprint(err), "tell-nobody") {
 		t.Errorf("the error shows a secret: %v", err)
+	}
+}
+
+func TestAdminAddress(t *testing.T) {
+	cwd := tree(t, map[string]string{"functions/a/index.ts": ""})
+	for given, want := range map[string]struct {
+		addr string
+		warn bool
+	}{
+		"":                {"", false},
+		"9001":            {"localhost:9001", false}, // not all addresses, as for --listen
+		"localhost:0":     {"localhost:0", false},
+		"127.0.0.1:9001":  {"127.0.0.1:9001", false},
+		"[::1]:9001":      {"[::1]:9001", false},
+		":9001":           {":9001", true},
+		"0.0.0.0:9001":    {"0.0.0.0:9001", true},
+		"10.1.2.3:9001":   {"10.1.2.3:9001", true},
+		"unix:/run/a.sck": {"unix:/run/a.sck", false},
+	} {
+		c := mustResolve(t, cwd, Dev, []string{"SELVEDGE_ADMIN=" + given})
+		warned := slices.ContainsFunc(c.Warnings(), func(w string) bool { return strings.Contains(w, "the admin address") })
+		if c.Admin != want.addr || warned != want.warn {
+			t.Errorf("%q is %q (warned: %v), want %q (%v)", given, c.Admin, warned, want.addr, want.warn)
+		}
 	}
 }
 

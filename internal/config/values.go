@@ -74,6 +74,28 @@ func setAddr(field *string, value string) error {
 	return nil
 }
 
+// maxSocketPath is what fits into a sockaddr_un on macOS; Linux takes 4 more.
+const maxSocketPath = 103
+
+// setAdmin differs from setAddr in that a mere port is this machine's only.
+func (c *Config) setAdmin(value string) error {
+	if path, isSocket := strings.CutPrefix(value, "unix:"); isSocket {
+		if path == "" {
+			return errors.New("it has no path")
+		}
+		path = c.abs(path)
+		if len(path) > maxSocketPath {
+			return fmt.Errorf("a socket's path may have %d bytes, and %s has %d", maxSocketPath, path, len(path))
+		}
+		c.Admin = "unix:" + path
+		return nil
+	}
+	if strings.Trim(value, "0123456789") == "" {
+		value = "localhost:" + value
+	}
+	return setAddr(&c.Admin, value)
+}
+
 func setOrigins(field *[]string, value string) error {
 	var origins []string
 	for origin := range strings.SplitSeq(value, ",") {

@@ -172,7 +172,7 @@ func (s *Server) refused(h http.Header, why *http1.Refusal, remoteAddr string) {
 	c.origin.client, c.origin.ip = peer(remoteAddr)
 	c.stamp(h)
 	refusalHead(h, function.Code(why.Code))
-	c.Status, c.Err = why.Status, why
+	c.Status, c.Err, c.Code = why.Status, why, function.Code(why.Code)
 	s.metrics.count(c)
 	if s.opts.OnRequest != nil {
 		s.opts.OnRequest(s.record(&http.Request{}, c))

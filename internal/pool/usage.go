@@ -51,7 +51,7 @@ func (g *group) tally(u *Usage) []*worker.Worker {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	u.Starting = len(g.launches)
-	u.Queued = len(g.waiters)
+	u.Queued = g.queue.length
 	workers := make([]*worker.Worker, 0, len(g.members))
 	for _, m := range g.members {
 		if g.serves(m) {

@@ -131,6 +131,8 @@ var experiments = []experiment{
 	{"prestart-pss", prestartMemory},
 	{"thousand", thousand},
 	{"gateway", gateway},
+	{"gateway-added", added},
+	{"gateway-allocations", allocations},
 }
 
 func experimentNames() []string {

@@ -66,6 +66,14 @@ func (r *Row) compare(ours, peer Series) {
 	r.Value, r.Min, r.Max = ours.median()/peer.median(), pairs.min(), pairs.max()
 }
 
+// difference makes the row that of two medians whose samples were taken in
+// turns.
+func (r *Row) difference(ours, peer Series) {
+	pairs := ours.minus(peer)
+	r.Ours, r.Peer = ours, peer
+	r.Value, r.Min, r.Max = ours.median()-peer.median(), pairs.min(), pairs.max()
+}
+
 // compareWithMedian is compare for samples that do not come in pairs.
 func (r *Row) compareWithMedian(ours, peer Series) {
 	ratios := ours.by(peer.median())

@@ -52,6 +52,15 @@ func (s Series) over(other Series) Series {
 	return ratios
 }
 
+// minus subtracts sample by sample, as over divides.
+func (s Series) minus(other Series) Series {
+	var differences Series
+	for i := range min(len(s), len(other)) {
+		differences = append(differences, s[i]-other[i])
+	}
+	return differences
+}
+
 // by divides all samples by one number.
 func (s Series) by(n float64) Series {
 	var quotients Series

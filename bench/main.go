@@ -133,6 +133,7 @@ var experiments = []experiment{
 	{"gateway", gateway},
 	{"gateway-added", added},
 	{"gateway-allocations", allocations},
+	{"gateway-bodies", bodies},
 }
 
 func experimentNames() []string {

@@ -153,6 +153,19 @@ func (l *lab) cold(ctx context.Context, name string, p program, peers ...func() 
 
 // coldValtown compares with a library that spawns Deno processes for Node.
 func coldValtown(ctx context.Context, l *lab) ([]Row, error) {
+	row := Row{
+		Name: "cold-valtown", Unit: "ratio", Floor: 0.5, Aim: 0.2,
+		What: "first call of a function that was never started, hello, gateway included, against a new worker of @valtown/deno-http-worker to its first answer",
+	}
+	fast := Row{
+		Name: "cold-valtown-fast", Unit: "ratio",
+		What: "the same with the library's undocumented options on: cacheBootstrap, fastReady, skipWarm",
+	}
+	if missing("node", "npm") != "" {
+		row.Skipped = "not measured: install Node.js with npm, which fetches the library"
+		fast.Skipped = row.Skipped
+		return []Row{row, fast}, nil
+	}
 	source, answer := helloExported(-1)
 	script, err := l.script("valtown.ts", source)
 	if err != nil {
@@ -183,16 +196,8 @@ func coldValtown(ctx context.Context, l *lab) ([]Row, error) {
 	if err = errors.Join(err, v.stop()); err != nil {
 		return nil, err
 	}
-	row := Row{
-		Name: "cold-valtown", Unit: "ratio", Floor: 0.5, Aim: 0.2,
-		What: "first call of a function that was never started, hello, gateway included, against a new worker of @valtown/deno-http-worker to its first answer",
-	}
 	row.compare(ours, peers[0])
 	row.Notes = notes
-	fast := Row{
-		Name: "cold-valtown-fast", Unit: "ratio",
-		What: "the same with the library's undocumented options on: cacheBootstrap, fastReady, skipWarm",
-	}
 	fast.compare(ours, peers[1])
 	return []Row{row, fast}, nil
 }

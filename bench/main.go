@@ -134,6 +134,7 @@ var experiments = []experiment{
 	{"gateway-added", added},
 	{"gateway-allocations", allocations},
 	{"gateway-bodies", bodies},
+	{"gateway-websockets", websockets},
 }
 
 func experimentNames() []string {

@@ -162,7 +162,7 @@ func coldValtown(ctx context.Context, l *lab) ([]Row, error) {
 		What: "the same with the library's undocumented options on: cacheBootstrap, fastReady, skipWarm",
 	}
 	if missing("node", "npm") != "" {
-		row.Skipped = "not measured: install Node.js with npm, which fetches the library"
+		row.Skipped = "install Node.js with npm, which fetches the library"
 		fast.Skipped = row.Skipped
 		return []Row{row, fast}, nil
 	}

@@ -139,8 +139,8 @@ func (l *lab) newContenders(ctx context.Context) (c *contenders, err error) {
 
 // Why a peer is not there.
 var (
-	errNoNginx   = errors.New("not measured: install nginx (apt install nginx, brew install nginx)")
-	errNoWorkerd = errors.New("not measured: install Node.js with npm, which fetches workerd")
+	errNoNginx   = errors.New("install nginx (apt install nginx, brew install nginx)")
+	errNoWorkerd = errors.New("install Node.js with npm, which fetches workerd")
 )
 
 // run has the contenders take their turns.

@@ -216,4 +216,3 @@ func (g *guarded) check(ctx context.Context, path string) error {
 	_, err := get(ctx, g.addr, path, jsonAnswer, g.token)
 	return err
 }
-

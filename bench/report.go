@@ -34,8 +34,8 @@ type Row struct {
 	// are 0 for a row that is there for information.
 	Floor, Aim float64
 	// More turns that round: more is better.
-	More bool `json:",omitempty"`
-	Verdict    Verdict
+	More    bool `json:",omitempty"`
+	Verdict Verdict
 	// Ours and Peer are the samples, Peer only where there is one.
 	Ours, Peer Series   `json:",omitempty"`
 	Notes      []string `json:",omitempty"`
@@ -260,7 +260,7 @@ func (r *Report) notes() []string {
 			notes = append(notes, row.Name+": "+note)
 		}
 		if row.Skipped != "" {
-			notes = append(notes, row.Name+": skipped: "+row.Skipped)
+			notes = append(notes, row.Name+": not measured: "+row.Skipped)
 		}
 		if row.Others > quiet {
 			notes = append(notes, fmt.Sprintf("%s: noisy: other programs used %.0f %% of the processors", row.Name, 100*row.Others))

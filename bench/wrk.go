@@ -15,7 +15,7 @@ import (
 var wrkScript string
 
 // errNoWrk is why nothing is measured under load.
-var errNoWrk = errors.New("not measured: install wrk (apt install wrk, brew install wrk)")
+var errNoWrk = errors.New("install wrk (apt install wrk, brew install wrk)")
 
 // A load is what wrk is asked to do.
 type load struct {

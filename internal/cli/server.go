@@ -36,6 +36,7 @@ type server struct {
 	// metrics and admin are nil without an admin address.
 	metrics *metrics.Metrics
 	admin   *adminServer
+	memory  *memoryKeeper
 	// resolve reads the configuration again; dev sets it.
 	resolve func() (*config.Config, error)
 }
@@ -85,6 +86,7 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 		Log:         log,
 	})
 	srv.pool = p
+	srv.memory = keepMemory()
 	srv.gateway = gateway.New(gateway.Options{
 		Invoker:        invoker{p},
 		Region:         cfg.Region,
@@ -203,6 +205,7 @@ func (s *server) run(ctx context.Context, w io.Writer) error {
 func (s *server) stop(ctx context.Context) error {
 	s.gateway.SetHealthy(false)
 	cut, err := s.gateway.Shutdown(ctx)
+	s.memory.Close()
 	if s.verifier != nil {
 		s.verifier.Close()
 	}

@@ -113,6 +113,8 @@ func (s *Server) refuseForward(w http.ResponseWriter, c *Call, err error, idle t
 	case errors.Is(err, upstream.ErrFirstByteTimeout):
 		s.refuse(w, c, Problem{Status: 504, Code: function.CodeIdleTimeout,
 			Message: fmt.Sprintf("Request idle timeout limit (%ss) reached", strconv.FormatFloat(idle.Seconds(), 'f', -1, 64))})
+	case errors.Is(err, upstream.ErrNoDescriptor):
+		s.refuse(w, c, overloaded(&function.OverloadError{Reason: function.TooManyOpen}))
 	case errors.Is(err, upstream.ErrUpgradeRefused), errors.Is(err, upstream.ErrMalformedAnswer):
 		s.refuse(w, c, badGateway)
 	case errors.Is(err, upstream.ErrRequestBody):

@@ -92,6 +92,13 @@ type conn struct {
 	watcher     chan struct{} // closed when the watcher stopped
 }
 
+// readBuffers and writeBuffers are those of connections that were hijacked,
+// which need none.
+var (
+	readBuffers  = sync.Pool{New: func() any { return new([readBuffer]byte) }}
+	writeBuffers = sync.Pool{New: func() any { return new([writeBuffer]byte) }}
+)
+
 func newConn(s *Server, nc net.Conn, base context.Context) *conn {
 	c := &conn{server: s, nc: nc, io: sockio.New(nc), base: base}
 	c.response.c = c
@@ -101,7 +108,7 @@ func newConn(s *Server, nc net.Conn, base context.Context) *conn {
 // serve answers the connection's requests until it ends.
 func (c *conn) serve() {
 	c.remote = c.nc.RemoteAddr().String()
-	c.buf = make([]byte, readBuffer)
+	c.buf = readBuffers.Get().(*[readBuffer]byte)[:]
 	first := true
 	for c.await(first) {
 		if secure, ok := c.nc.(*tls.Conn); ok && first {

@@ -12,6 +12,9 @@ const (
 	// maxFields bounds the header lines of a request. A map entry costs more
 	// than the shortest line, so that the bound on bytes alone would not do.
 	maxFields = 500
+	// usualHeaders is for how many names a header map has room from the start:
+	// one more, and Go would double it.
+	usualHeaders = 14
 	// usualFields is up to how many a connection keeps memory for.
 	usualFields = 64
 )
@@ -37,7 +40,7 @@ type request struct {
 type fieldSpan struct{ name, colon, value, end int }
 
 func newRequest() *request {
-	return &request{Request: new(http.Request), header: make(http.Header, 16)}
+	return &request{Request: new(http.Request), header: make(http.Header, usualHeaders)}
 }
 
 var noRequest http.Request
@@ -54,7 +57,7 @@ func (q *request) forget() {
 	clear(q.values)
 	q.values = q.values[:0]
 	if len(q.fields) > usualFields {
-		q.header, q.values, q.fields = make(http.Header, 16), nil, nil
+		q.header, q.values, q.fields = make(http.Header, usualHeaders), nil, nil
 	}
 	q.target = url.URL{}
 	*q.Request = *q.blank

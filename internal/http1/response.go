@@ -57,8 +57,8 @@ type response struct {
 // reset makes w the answer to q.
 func (w *response) reset(q *request) {
 	if w.header == nil {
-		w.header = make(http.Header, 16)
-		w.buf = make([]byte, 0, writeBuffer)
+		w.header = make(http.Header, usualHeaders)
+		w.buf = writeBuffers.Get().(*[writeBuffer]byte)[:0]
 	}
 	w.minor, w.isHEAD = q.minor, q.Method == http.MethodHead
 	w.buf, w.from = w.buf[:0], 0
@@ -79,7 +79,12 @@ func (w *response) forget() {
 func (w *response) scratch() []byte { return w.buf[:cap(w.buf)] }
 
 // Header returns the headers that WriteHeader will send.
-func (w *response) Header() http.Header { return w.header }
+func (w *response) Header() http.Header {
+	if w.header == nil { // since Hijack
+		w.header = http.Header{}
+	}
+	return w.header
+}
 
 // WriteHeader takes the headers as they are. A status of 1xx is sent at once,
 // any other one with the first of the body.
@@ -452,7 +457,14 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if c.r < c.w {
 		_, _ = r.Peek(c.w - c.r) // so that it is Buffered
 	}
-	c.buf, w.buf = nil, nil
+	// They would be held for as long as the handler runs.
+	if len(c.buf) == readBuffer {
+		readBuffers.Put((*[readBuffer]byte)(c.buf))
+	}
+	if cap(w.buf) == writeBuffer {
+		writeBuffers.Put((*[writeBuffer]byte)(w.buf[:writeBuffer]))
+	}
+	c.buf, w.buf, w.header, c.request.fields = nil, nil, nil, nil
 	return c.nc, bufio.NewReadWriter(r, bufio.NewWriterSize(c.nc, hijackBuffer)), nil
 }
 

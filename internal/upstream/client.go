@@ -115,6 +115,9 @@ func (c *Client) dial(ctx context.Context, patience time.Duration) (*conn, error
 		if ctx.Err() != nil {
 			return nil, &Error{Kind: ErrClientGone, Err: context.Cause(ctx)}
 		}
+		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+			return nil, &Error{Kind: ErrNoDescriptor, Err: err}
+		}
 		// A full listen queue is EAGAIN on a unix socket (connect(2)), where
 		// TCP would wait in the kernel: a burst must not look like a death.
 		if !errors.Is(err, syscall.EAGAIN) {

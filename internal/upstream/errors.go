@@ -31,6 +31,9 @@ var (
 	// ErrRequestBody means that the client's body could not be read to its
 	// end although the client is still there; the cause is wrapped.
 	ErrRequestBody = errors.New("request body could not be read")
+	// ErrNoDescriptor means that this process, or the machine, has no file
+	// descriptor left for a connection to the worker.
+	ErrNoDescriptor = errors.New("no file descriptor is left; raise the limit of open files (ulimit -n)")
 	// ErrBadRequest means that the request cannot be put on the wire: a target
 	// or header value with bytes that HTTP/1.1 has no place for.
 	ErrBadRequest = errors.New("request cannot be forwarded")

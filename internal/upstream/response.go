@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"strings"
+	"sync"
 )
 
 const (
@@ -29,9 +30,20 @@ type reader struct {
 // grow is dropped, so that one such answer does not pin its size for ever.
 func (rd *reader) reset(src io.Reader) {
 	if rd.buf == nil || len(rd.buf) > readBuffer {
-		rd.buf = make([]byte, readBuffer)
+		rd.buf = readBuffers.Get().(*[readBuffer]byte)[:]
 	}
 	rd.src, rd.r, rd.w = src, 0, 0
+}
+
+// readBuffers are those that exchanges have given up before their end.
+var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
+
+// giveUp gives the buffer back; nothing is read into rd from here on.
+func (rd *reader) giveUp() {
+	if len(rd.buf) == readBuffer {
+		readBuffers.Put((*[readBuffer]byte)(rd.buf))
+	}
+	rd.buf, rd.r, rd.w = nil, 0, 0
 }
 
 // more reads once from the source. What is unused stays, possibly moved; if it

@@ -79,7 +79,10 @@ func (x *exchange) tunnel(client net.Conn, ahead *bufio.Reader) error {
 			<-closed
 		}
 	}()
-	first, _ := ahead.Peek(ahead.Buffered())
+	var first []byte
+	if n := ahead.Buffered(); n > 0 {
+		first, _ = ahead.Peek(n)
+	}
 	socket := sockio.New(client)
 	done := make(chan struct{})
 	go func() {
@@ -93,7 +96,9 @@ func (x *exchange) tunnel(client net.Conn, ahead *bufio.Reader) error {
 		worker.Close()
 	}()
 	n, err := socket.Write(x.rd.buf[x.rd.r:x.rd.w])
-	x.rd.buf = nil
+	// A silent connection holds nothing that was needed to open it.
+	x.rd.giveUp()
+	x.head, x.ans = nil, answer{}
 	x.res.Bytes = int64(n)
 	if err == nil {
 		x.res.Bytes += pump(socket, worker.io)

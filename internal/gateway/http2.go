@@ -39,6 +39,7 @@ type http2Server struct {
 
 func newHTTP2Server(h http.Handler, base context.Context, log *slog.Logger, t Timeouts) *http2Server {
 	s := &http2Server{handed: newHandedListener(), active: inflight{none: make(chan struct{}, 1)}}
+	h = impatient(h, t)
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true) // TLS has been taken off
 	s.http = &http.Server{

@@ -17,36 +17,38 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
-// TestConformance is one server, and everything that calls it.
+// TestConformance starts two servers, and everything that calls them. The
+// second one has TLS, --cors and a proxy that it trusts.
 func TestConformance(t *testing.T) {
-	keys := newKeys(t)
-	options := func(args ...string) harness.Options {
-		return harness.Options{
+	to := target{Keys: newKeys(t)}
+	to.certificate, to.key = newCertificate(t)
+	serve := func(args ...string) string {
+		return harness.Start(t, harness.Options{
 			Command:   "serve",
 			Functions: here("functions"),
 			Args:      args,
-			Env:       append(keys.environ(), "REQUIRE_AUTH=true", "SB_REGION=eu-central-1"),
-		}
+			Env:       append(to.Keys.environ(), "REQUIRE_AUTH=true", "SB_REGION=eu-central-1"),
+		}).URL
 	}
-	to := target{URL: harness.Start(t, options()).URL, Keys: keys}
+	to.URL = serve()
+	to.Secure = serve("--tls-cert", to.certificate, "--tls-key", to.key, "--cors", "--trusted-proxies", "loopback")
 	if release.Version == "2.9.5" {
 		to.Duplex = "Deno 2.9.5 stops reading an upload once its answer has begun; 2.9.6 goes on"
 	}
 	t.Run("node", func(t *testing.T) { testNode(t, to) })
-	t.Run("chromium", func(t *testing.T) {
-		to.CORSURL = harness.Start(t, options("--cors")).URL
-		testChromium(t, to)
-	})
+	t.Run("chromium", func(t *testing.T) { testChromium(t, to) })
+	t.Run("curl", func(t *testing.T) { testCurl(t, to) })
 }
 
-// A target is what clients are told about the server.
+// A target is what clients are told about the servers.
 type target struct {
-	URL  string `json:"url"`
-	Keys keys   `json:"keys"`
-	// CORSURL is a server with --cors.
-	CORSURL string `json:"corsURL"`
+	URL    string `json:"url"`
+	Secure string `json:"secure"` // the second server's
+	Keys   keys   `json:"keys"`
 	// Duplex is why answers cannot come while an upload goes on, "" where they can.
 	Duplex string `json:"duplex"`
+
+	certificate, key string // files
 }
 
 // here returns the path of a file of this folder.

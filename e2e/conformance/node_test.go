@@ -28,7 +28,7 @@ func testNode(t *testing.T, to target) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, node, "node.mjs")
 	cmd.Dir = here("client")
-	cmd.Env = append(os.Environ(), "CONFORMANCE="+string(told))
+	cmd.Env = append(os.Environ(), "CONFORMANCE="+string(told), "NODE_EXTRA_CA_CERTS="+to.certificate)
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	out, err := cmd.StdoutPipe()

@@ -49,7 +49,7 @@ func newHTTP2Server(h http.Handler, base context.Context, log *slog.Logger, t Ti
 			if nc, ok := r.Context().Value(handedKey{}).(*handedConn); ok {
 				r.TLS = nc.state
 			}
-			h.ServeHTTP(w, r)
+			answerThenLinger(h, w, r)
 		}),
 		Protocols:      protocols,
 		IdleTimeout:    t.Idle,

@@ -6,6 +6,7 @@ import { equal, ok, run } from "./check.mjs";
 import answers from "./suites/answers.mjs";
 import bodies from "./suites/bodies.mjs";
 import errors from "./suites/errors.mjs";
+import http2 from "./suites/http2.mjs";
 import nodeStreams from "./suites/node-streams.mjs";
 import requests from "./suites/requests.mjs";
 import socket from "./suites/socket.mjs";
@@ -52,5 +53,12 @@ await run("functions-js", alone, target, report);
 await run("node-http", nodeStreams, target, report);
 await run("ws", ws, target, report);
 await run("WebSocket", socket, { ...target, WebSocket }, report);
+await run("http2", http2, target, report);
+
+// The same over TLS, where it could differ.
+const secure = { ...target, url: target.secure };
+await run("TLS/http2", http2, secure, report);
+await run("TLS/ws", ws, secure, report);
+await run("TLS/node-http", nodeStreams, secure, report);
 // Connections that are kept alive would hold the process.
 process.exit(0);

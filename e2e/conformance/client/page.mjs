@@ -17,13 +17,24 @@ addEventListener("unhandledrejection", (e) => report({ group: "page", name: "rej
 const target = await (await fetch("/target")).json();
 const { supabase } = globalThis;
 const options = { auth: { persistSession: false, autoRefreshToken: false } };
-const client = () => supabase.createClient(target.url, target.keys.anon, options);
-client.options = options;
 
-const ctx = { ...target, supabase, client, WebSocket, newest: true, inBrowser: true };
+function context(url) {
+  const client = () => supabase.createClient(url, target.keys.anon, options);
+  client.options = options;
+  return { ...target, url, supabase, client, WebSocket, newest: true, inBrowser: true };
+}
+
+const ctx = context(target.url);
 for (const [name, suite] of Object.entries({ bodies, answers, errors, requests, streams })) {
   await run(`supabase-js/${name}`, suite, ctx, report);
 }
 await run("WebSocket", socket, ctx, report);
 await run("fetch", browser, ctx, report);
+
+// Over TLS the browser takes HTTP/2, but for WebSockets.
+const secure = context(target.secure);
+for (const [name, suite] of Object.entries({ bodies, streams })) {
+  await run(`TLS/supabase-js/${name}`, suite, secure, report);
+}
+await run("TLS/WebSocket", socket, secure, report);
 await post("/done");

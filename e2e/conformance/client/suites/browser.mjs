@@ -1,8 +1,8 @@
 // What only a browser does: it asks before it sends, and hides what it was not
 // told to show.
-import { equal, ok, within } from "../check.mjs";
+import { becomes, equal, ok, within } from "../check.mjs";
 
-export default function (check, { url, keys, corsURL }) {
+export default function (check, { url, secure, keys }) {
   const at = (path) => url + "/functions/v1" + path;
   const headers = { apikey: keys.anon, "content-type": "application/json", "x-client-info": "test" };
   const call = (path, init = {}) => fetch(at(path), { method: "POST", headers, body: "{}", ...init });
@@ -62,9 +62,25 @@ export default function (check, { url, keys, corsURL }) {
   });
   check("a function that knows nothing of CORS", () => unreadable(call("/silent")));
   check("the same with --cors", async () => {
-    const res = await fetch(corsURL + "/functions/v1/silent", { method: "POST", headers, body: "{}" });
+    const res = await fetch(secure + "/functions/v1/silent", { method: "POST", headers, body: "{}" });
     equal(await res.json(), { silent: true });
     // What the function says itself stands.
-    equal(await (await fetch(corsURL + "/functions/v1/open", { method: "POST", headers })).json(), { open: true, apikey: null });
+    equal(await (await fetch(secure + "/functions/v1/open", { method: "POST", headers })).json(), { open: true, apikey: null });
+  });
+  // Browsers stream uploads over HTTP/2 alone.
+  check("an upload reaches the function part by part, over HTTP/2", async () => {
+    const id = `browser-${Date.now()}-${Math.random()}`;
+    const seen = async () => (await fetch(`${secure}/functions/v1/streams/seen?id=${id}`, { headers: { apikey: keys.anon } })).text();
+    const { readable, writable } = new TextEncoderStream();
+    const answer = fetch(`${secure}/functions/v1/streams/upload?id=${id}`, { method: "POST", headers: { apikey: keys.anon }, body: readable, duplex: "half" });
+    const writer = writable.getWriter();
+    for (const sent of ["1", "12", "123"]) {
+      await writer.write(sent.at(-1));
+      await becomes(sent, "what arrived", seen);
+    }
+    await writer.close();
+    equal(await (await answer).text(), "123");
+    const used = performance.getEntriesByName(`${secure}/functions/v1/streams/upload?id=${id}`)[0]?.nextHopProtocol;
+    ok(!used || used === "h2", `the protocol is ${used}`);
   });
 }

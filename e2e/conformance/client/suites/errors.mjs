@@ -49,6 +49,30 @@ export default function (check, { client, supabase, inBrowser, url, keys }) {
     equal(body.msg, body.message, "msg");
   });
   check("worker gone before an answer", () => platform("faulty/exit", 500, "WORKER_ERROR", "Function exited due to an error (please check logs)", FunctionsRelayError));
+  check("overloaded", async () => {
+    // One is being served, at the latest, when two are on their way.
+    const all = await Promise.all([1, 2].map(() => client().functions.invoke("busy?ms=1000")));
+    const [refused] = all.map(({ error }) => error).filter(Boolean);
+    equal(all.filter(({ data }) => data === "done").length, 1, "how many were served");
+    ok(refused instanceof FunctionsRelayError, `the error is ${refused}`);
+    const res = refused.context;
+    equal([res.status, await res.json()], [503, { code: "OVERLOADED", message: "Too many requests are waiting for this function" }]);
+    ok(Number(res.headers.get("retry-after")) > 0, `Retry-After ${res.headers.get("retry-after")}`);
+  });
+  check("too many calls", async () => {
+    const all = [];
+    for (let i = 0; i < 3; i++) all.push(await client().functions.invoke("limited"));
+    const res = all[2].error?.context;
+    ok(all[2].error instanceof FunctionsHttpError, `the third error is ${all[2].error}`);
+    equal([res.status, (await res.json()).code], [429, "OVERLOADED"]);
+    ok(Number(res.headers.get("retry-after")) > 0, `Retry-After ${res.headers.get("retry-after")}`);
+  });
+  check("body too large", async () => {
+    const { data } = await client().functions.invoke("small", { body: new ArrayBuffer(1 << 20) });
+    equal(data, String(1 << 20));
+    const res = await fails("small", FunctionsHttpError, { body: new ArrayBuffer((1 << 20) + 1) });
+    equal([res.status, (await res.json()).code], [413, "REQUEST_TOO_LARGE"]);
+  });
   check("a function cannot claim a relay error", async () => {
     const res = await fails("answer/relay", FunctionsHttpError);
     equal([res.status, await res.text()], [500, "not a relay error"]);

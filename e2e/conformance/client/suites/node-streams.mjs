@@ -1,8 +1,10 @@
-// Uploads in parts, which only Node's own client does over HTTP/1.1.
-import http from "node:http";
+// What only Node's own client does over HTTP/1.1: uploads in parts, trailers.
+import plain from "node:http";
+import tls from "node:https";
 import { becomes, equal } from "../check.mjs";
 
 export default function (check, { url, keys, duplex }) {
+  const http = url.startsWith("https:") ? tls : plain;
   const headers = { apikey: keys.anon };
   const start = (path) => {
     const req = http.request(url + "/functions/v1" + path, { method: "POST", headers });
@@ -39,4 +41,15 @@ export default function (check, { url, keys, duplex }) {
     req.end();
     await ended;
   }));
+  check("trailers are dropped both ways", async () => {
+    const req = http.request(url + "/functions/v1/node-http", { method: "POST", headers: { ...headers, trailer: "x-sum", "transfer-encoding": "chunked" } });
+    const answer = new Promise((resolve, reject) => req.on("response", resolve).on("error", reject));
+    req.write("body");
+    req.addTrailers({ "x-sum": "7" });
+    req.end();
+    const res = await answer;
+    let got = "";
+    for await (const chunk of res) got += chunk;
+    equal([got, res.headers.trailer, res.trailers], ["POST /node-http 4 undefined undefined", undefined, {}]);
+  });
 }

@@ -38,6 +38,8 @@ func TestMalformedRequests(t *testing.T) {
 		{"HTTP/0.9", "GET /hello\r\n\r\n", 400},
 		{"HTTP/0.9 in words", line("GET /hello HTTP/0.9"), 505},
 		{"HTTP/2.0 line", line("GET /hello HTTP/2.0"), 505},
+		{"HTTP/2 preface with a bare LF", "PRI * HTTP/2.0\r\n\n", 505},
+		{"HTTP/2 preface with a field", line("PRI * HTTP/2.0"), 505},
 		{"HTTP/1.2", line("GET /hello HTTP/1.2"), 505},
 		{"HTTP/1.10", line("GET /hello HTTP/1.10"), 400},
 		{"HTTP/1,1", line("GET /hello HTTP/1,1"), 400},

@@ -121,13 +121,12 @@ func (c *conn) serve() {
 		}
 		if refusal == nil {
 			c.setRequest()
-			refusal = c.request.parse(raw)
-		}
-		if refusal != nil {
-			if first && isPreface(raw) && c.server.Preface != nil {
+			if refusal = c.request.parse(raw); refusal != nil && first && isPreface(raw) && c.server.Preface != nil {
 				c.handOver(raw)
 				return
 			}
+		}
+		if refusal != nil {
 			c.refuse(refusal, raw)
 			break
 		}
@@ -478,12 +477,13 @@ func (c *conn) refuse(refusal *Refusal, raw []byte) {
 	}
 }
 
-// The first line of HTTP/2 without TLS (RFC 9113, 3.4).
-var preface = []byte("PRI * HTTP/2.0\r\n")
+// The begin of HTTP/2 without TLS (RFC 9113, 3.4), as far as it is a head.
+var preface = []byte("PRI * HTTP/2.0\r\n\r\n")
 
-func isPreface(raw []byte) bool { return bytes.HasPrefix(raw, preface) }
+func isPreface(raw []byte) bool { return bytes.Equal(raw, preface) }
 
-// handOver gives the connection away with what has been read of it.
+// handOver gives the connection away with what has been read of it. raw is the
+// head that was read last.
 func (c *conn) handOver(raw []byte) {
 	c.hijacked = true
 	c.r -= len(raw)

@@ -708,6 +708,26 @@ func TestHijackedBodyIsOver(t *testing.T) {
 	s.dial("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc").closed()
 }
 
+// A panic of the server's own ends its connection only, and is logged.
+func TestServerSurvivesItsPanics(t *testing.T) {
+	var log bytes.Buffer
+	s := startSite(t, echo, func(s *Server) {
+		s.ErrorLog = slog.New(slog.NewTextHandler(&log, nil))
+		s.Preface = func(net.Conn, []byte) { panic("oops") }
+	})
+	c := s.dial("PRI * HTTP/2.0\r\n\r\n")
+	if b, err := io.ReadAll(c.r); err != nil || len(b) > 0 {
+		t.Errorf("got %q, %v", b, err)
+	}
+	if res, _ := s.dial("GET / HTTP/1.1\r\nHost: x\r\n\r\n").answer("GET"); res.StatusCode != 200 {
+		t.Errorf("then got %d", res.StatusCode)
+	}
+	s.Close()
+	if !strings.Contains(log.String(), "server panicked") || !strings.Contains(log.String(), "oops") {
+		t.Errorf("the log says %q", log.String())
+	}
+}
+
 func TestPreface(t *testing.T) {
 	s := startSite(t, echo, func(s *Server) {
 		s.Preface = func(nc net.Conn, read []byte) {
@@ -720,6 +740,18 @@ func TestPreface(t *testing.T) {
 	c := s.dial("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 	if b, _ := io.ReadAll(c.r); string(b) != "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" {
 		t.Errorf("got %q", b)
+	}
+	for request, status := range map[string]int{
+		"PRI * HTTP/2.0\r\n\n":                            400, // what a client could once end the process with
+		"PRI * HTTP/2.0\r\n\x1c\n":                        400,
+		"PRI * HTTP/2.0\r\nA : b\r\n\r\n":                 505,
+		"PRI * HTTP/2.0\r\nHost: x\r\n\r\n":               505,
+		"PRI * HTTP/2.0\r\n" + strings.Repeat("x", 1<<17): 431,
+	} {
+		c = s.dial(request)
+		if res, _ := c.answer("GET"); res.StatusCode != status {
+			t.Errorf("%.30q: got %d, want %d", request, res.StatusCode, status)
+		}
 	}
 	c = s.dial("GET / HTTP/1.1\r\nHost: x\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 	c.answer("GET")

@@ -46,6 +46,7 @@ func FuzzReadRequest(f *testing.F) {
 		"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
 		"GET http://x/%2F?a HTTP/1.0\r\nConnection: keep-alive\r\nA: b\r\n c\r\n\r\n",
 		"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+		"PRI * HTTP/2.0\r\n\n", "PRI * HTTP/2.0\r\nA : b\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\na",
 	} {
 		f.Add([]byte(s), uint8(0))
@@ -70,6 +71,11 @@ func FuzzReadRequest(f *testing.F) {
 				t.Fatalf("%q: body %q, net/http has %q, %v", raw, body, wantBody, wantErr)
 			}
 		})}
+		s.Preface = func(_ net.Conn, read []byte) {
+			if !bytes.HasPrefix(raw, read) || !bytes.HasPrefix(read, preface) {
+				t.Fatalf("%q: hands %q over", raw, read)
+			}
+		}
 		nc := &memConn{in: bytes.NewReader(raw), step: int(step)}
 		newConn(s, nc, context.Background()).serve()
 		checkAnswers(t, nc.out.Bytes())

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -145,8 +146,18 @@ func (s *Server) start(nc net.Conn, base context.Context) {
 	s.conns[c] = struct{}{}
 	s.served.Go(func() {
 		defer s.remove(c)
+		defer c.survive()
 		c.serve()
 	})
+}
+
+// survive ends the connection, and not the process, after a panic of the
+// server's own: whoever finds one would stop all functions with it.
+func (c *conn) survive() {
+	if p := recover(); p != nil {
+		c.server.log().Error("server panicked", "remote", c.remote, "panic", p, "stack", string(debug.Stack()))
+		c.nc.Close()
+	}
 }
 
 func (s *Server) remove(c *conn) {

@@ -33,6 +33,7 @@ type group struct {
 	launches []*launch // of all generations
 	starting int       // of this generation
 	queue    queue
+	line     line // guarded by the pool's turns
 	// wanted is set when a worker is to be started without a request.
 	wanted bool
 	// checked counts how often the workers were found to be up to date, and

@@ -113,9 +113,8 @@ type Options struct {
 type Pool struct {
 	opts   Options
 	warm   *prestarter
-	starts chan struct{} // bounds the starts that run at once
-	share  time.Duration // startShare but in tests
-	active atomic.Int64  // starts under way, queued ones included
+	starts *turns
+	active atomic.Int64 // starts under way, queued ones included
 
 	groups atomic.Pointer[map[string]*group] // replaced, never changed
 
@@ -137,7 +136,7 @@ func New(o Options) *Pool {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Pool{opts: o, starts: make(chan struct{}, 2*runtime.NumCPU()), share: startShare}
+	p := &Pool{opts: o, starts: newTurns(runtime.NumCPU())}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.patience, p.hurry = context.WithCancel(context.Background())
 	p.groups.Store(&map[string]*group{})

@@ -37,15 +37,21 @@ func newPrestarter(p *Pool, profile deno.Profile, size int) *prestarter {
 	return &prestarter{p: p, profile: profile, size: size, wake: make(chan struct{}, 1)}
 }
 
-// take returns a process of the profile, nil when there is none.
-func (s *prestarter) take(profile deno.Profile) *worker.Worker {
+// take returns a process of the profile, nil when there is none. Half of them
+// are kept for the first workers of functions: a hot function that always needs
+// more would else leave none to those that are called for the first time.
+func (s *prestarter) take(profile deno.Profile, first bool) *worker.Worker {
 	if profile != s.profile {
 		return nil
 	}
 	defer s.poke()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.ready) > 0 {
+	least := s.size / 2
+	if first {
+		least = 0
+	}
+	for len(s.ready) > least {
 		w := s.ready[0]
 		s.ready = s.ready[1:]
 		if w.State() == worker.Idle {

@@ -76,6 +76,8 @@ func (g *group) warm() {
 func (g *group) launch() {
 	l := &launch{
 		fn: g.fn, generation: g.generation, ctx: g.ctx, built: make(chan struct{}),
+		line:    &g.line,
+		first:   g.starting == 0 && !slices.ContainsFunc(g.members, func(m *member) bool { return m.generation == g.generation }),
 		checked: g.checked, fails: g.retry.fails,
 	}
 	for _, o := range g.launches {

@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/selvedge-dev/selvedge/internal/bundle"
@@ -14,11 +13,6 @@ import (
 	"github.com/selvedge-dev/selvedge/internal/function"
 	"github.com/selvedge-dev/selvedge/internal/worker"
 )
-
-// startShare is how long a start may keep its place among those that run at
-// once. One that takes longer mostly waits: for a database, or for nothing at
-// all until its boot limit, and must not hold up other functions.
-const startShare = 2 * time.Second
 
 // A launch is the start of one worker.
 type launch struct {
@@ -30,6 +24,10 @@ type launch struct {
 	after []*launch
 	// built is closed when this one does not build any more.
 	built chan struct{}
+	// line is the group's.
+	line *line
+	// first is set when the function had no worker.
+	first bool
 	// checked and fails are the group's when it began.
 	checked, fails int
 }
@@ -100,14 +98,14 @@ func (p *Pool) load(l *launch, built *bundle.Bundle, boot *Boot) (*worker.Worker
 	boot.Bundle, boot.Cached = built.Took, built.Cached
 	boot.Unbundled = built.Unbundled != (deno.Unbundled{})
 	queued := time.Now()
-	leave, err := p.enter(l.ctx)
+	leave, err := p.starts.enter(l.ctx, l.line)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
 	boot.Queue += time.Since(queued)
 	profile := p.profile(f, built)
-	w := p.warm.take(profile)
+	w := p.warm.take(profile, l.first)
 	if w == nil {
 		if w, err = p.opts.Starter.Start(l.ctx, profile); err != nil {
 			return nil, err
@@ -136,22 +134,6 @@ func (p *Pool) load(l *launch, built *bundle.Bundle, boot *Boot) (*worker.Worker
 	}
 	boot.Load, boot.Evaluate = time.Since(loading), ready.Evaluate
 	return w, nil
-}
-
-// enter takes a place among the starts that run at once, for startShare or
-// until leave is called.
-func (p *Pool) enter(ctx context.Context) (leave func(), err error) {
-	select {
-	case p.starts <- struct{}{}:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	free := sync.OnceFunc(func() { <-p.starts })
-	timer := time.AfterFunc(p.share, free)
-	return func() {
-		timer.Stop()
-		free()
-	}, nil
 }
 
 func (p *Pool) profile(f *function.Function, built *bundle.Bundle) deno.Profile {

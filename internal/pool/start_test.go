@@ -367,7 +367,7 @@ func TestWaitersAreToldWhenAllWorkersDieDuringTheBackoff(t *testing.T) {
 // Functions that hang while they load must not keep others from starting.
 func TestSlowLoadsHoldUpNobody(t *testing.T) {
 	s := newStand(t)
-	s.share = 50 * time.Millisecond
+	s.starts.share = 50 * time.Millisecond
 	n := 2*runtime.NumCPU() + 1
 	for i := range n {
 		s.write(fmt.Sprint("hangs", i), `await new Promise(() => {});`)

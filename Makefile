@@ -4,7 +4,7 @@ GO ?= go
 # The race detector needs a C compiler; without one the tests run plainly.
 RACE := $(shell $(GO) env CGO_ENABLED | grep -q 1 && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 
-.PHONY: run build test vet lint unit e2e fuzz bench bench-quick tidy-check clean
+.PHONY: run build test vet lint unit e2e fuzz bench bench-quick compatibility tidy-check clean
 
 run: ## serve the functions of this folder, reload on save
 	$(GO) run ./cmd/selvedge dev
@@ -23,10 +23,12 @@ lint:
 
 unit:
 	@test -n "$(RACE)" || echo "no C compiler: the race detector is off"
-	$(GO) test $(RACE) -timeout 15m $$($(GO) list ./... | grep -v /e2e)
+	$(GO) test $(RACE) -timeout 15m $$($(GO) list ./... | grep -vE '/e2e(/conformance)?$$')
 
-e2e: ## the real binary, the real Deno
-	$(GO) test $(RACE) -timeout 15m -count=1 -p 1 ./e2e/...
+e2e: ## the real binary, the real Deno, clients of all kinds
+	@for c in node npm curl; do command -v $$c >/dev/null || echo "no $$c: the tests that call with it are left out"; done
+	@for c in "$${CHROMIUM:-chromium}" chromium-browser google-chrome google-chrome-stable; do command -v "$$c"; done | grep -q . || echo "no Chromium: the tests that call from a page are left out"
+	$(GO) test $(RACE) -timeout 15m -count=1 -p 1 ./e2e ./e2e/conformance
 
 FUZZTIME ?= 10s
 fuzz: ## every fuzz target, FUZZTIME each
@@ -41,6 +43,9 @@ bench: ## the figures of docs/performance.md, against real peers
 
 bench-quick: ## does the benchmark still run?
 	$(GO) run ./bench -quick
+
+compatibility: ## docs/compatibility.md, from the tests that it names
+	$(GO) run ./e2e/conformance/compatibility
 
 tidy-check:
 	$(GO) mod tidy -diff

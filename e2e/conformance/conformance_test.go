@@ -22,22 +22,25 @@ func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 func TestConformance(t *testing.T) {
 	to := target{Keys: newKeys(t)}
 	to.certificate, to.key = newCertificate(t)
-	serve := func(args ...string) string {
+	serve := func(args ...string) *harness.Server {
 		return harness.Start(t, harness.Options{
 			Command:   "serve",
 			Functions: here("functions"),
 			Args:      args,
-			Env:       append(to.Keys.environ(), "REQUIRE_AUTH=true", "SB_REGION=eu-central-1"),
-		}).URL
+			Env: append(to.Keys.environ(), "REQUIRE_AUTH=true", "SB_REGION=eu-central-1",
+				"SUPABASE_URL=http://127.0.0.1:1", "SUPABASE_DB_URL=postgresql://db", "AWS_SECRET_ACCESS_KEY=of-the-host"),
+		})
 	}
-	to.URL = serve()
-	to.Secure = serve("--tls-cert", to.certificate, "--tls-key", to.key, "--cors", "--trusted-proxies", "loopback")
+	first := serve()
+	to.URL = first.URL
+	to.Secure = serve("--tls-cert", to.certificate, "--tls-key", to.key, "--cors", "--trusted-proxies", "loopback").URL
 	if release.Version == "2.9.5" {
 		to.Duplex = "Deno 2.9.5 stops reading an upload once its answer has begun; 2.9.6 goes on"
 	}
 	t.Run("node", func(t *testing.T) { testNode(t, to) })
 	t.Run("chromium", func(t *testing.T) { testChromium(t, to) })
 	t.Run("curl", func(t *testing.T) { testCurl(t, to) })
+	t.Run("inside", func(t *testing.T) { testInside(t, to, first) })
 }
 
 // A target is what clients are told about the servers.

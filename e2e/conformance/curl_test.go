@@ -290,13 +290,11 @@ func (c *curl) routes(t *testing.T) {
 			}
 		})
 	}
-	for _, path := range []string{"//echo", "/functions/v1//echo", "/functions/v1", "/functions/v1/", "/functions/v1/_shared", "/functions/v1/%65cho", "/functions/v1/plain/../../..", "/functions/v2/echo"} {
-		t.Run("not found: "+strings.ReplaceAll(path, "/", "⁄"), func(t *testing.T) {
-			if r := c.do(t, path, "--path-as-is", "-H", key); r.status != 404 && path != "/functions/v1/plain/../../.." {
-				t.Errorf("%d %s", r.status, r.body)
-			}
-		})
-	}
+	t.Run("other paths are 404", func(t *testing.T) {
+		for _, path := range []string{"//echo", "/functions/v1//echo", "/functions/v1", "/functions/v1/", "/functions/v1/_shared", "/functions/v1/%65cho", "/functions/v2/echo"} {
+			c.do(t, path, "--path-as-is", "-H", key).problem(t, 404, "NOT_FOUND")
+		}
+	})
 	t.Run("absolute form", func(t *testing.T) {
 		r := c.do(t, "/", "--request-target", c.to.URL+"/functions/v1/echo/x?y=1", "-H", key)
 		if got := r.echo(t).URL; got != c.to.URL+"/echo/x?y=1" {

@@ -62,12 +62,12 @@ export default function (check, { client, supabase, newest, oldest, inBrowser, u
   });
 
   for (const method of ["POST", "PUT", "PATCH", "DELETE"]) {
-    check(method, async () => {
+    check(`method ${method}`, async () => {
       const got = await echo({ method, body: { a: 1 } });
       equal([got.method, got.text], [method, '{"a":1}']);
     });
   }
-  check("GET", async () => equal((await echo({ method: "GET" })).method, "GET"));
+  check("method GET", async () => equal((await echo({ method: "GET" })).method, "GET"));
   check("headers of the caller's own", async () => {
     const got = await echo({ headers: { "x-custom": "a, b;c=\"d\"" } });
     equal(got.headers["x-custom"], "a, b;c=\"d\"");

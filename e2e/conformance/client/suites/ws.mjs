@@ -46,6 +46,12 @@ export default function (check, { url, keys }) {
     ok(await c.next() === large, "the megabyte differs");
     await done(c);
   });
+  check("a server of npm:ws", async () => {
+    const c = await connect("/socket-npm");
+    c.socket.send("by the same package");
+    equal(await c.next(), "by the same package");
+    await done(c);
+  });
   check("apikey instead of a token", async () => done(await connect("/socket", [], { headers: { apikey: keys.publishable } })));
   check("sub-protocol", async () => {
     const c = await connect("/socket", ["chat"]);

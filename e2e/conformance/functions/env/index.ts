@@ -1,0 +1,2 @@
+// Shows its variables.
+Deno.serve(() => Response.json(Deno.env.toObject()));

@@ -86,7 +86,7 @@ func websockets(ctx context.Context, l *lab) ([]Row, error) {
 // for sure.
 func (l *lab) holdSockets(ctx context.Context, functions string, n int) (grown float64, took time.Duration, err error) {
 	s, err := l.start(ctx, "serve", functions, "--max-workers", strconv.Itoa(socketWorkers),
-		"--max-concurrency", strconv.Itoa(idleSockets/socketWorkers+1))
+		"--max-concurrency", strconv.Itoa(idleSockets/socketWorkers+1), "--max-requests", strconv.Itoa(2*idleSockets))
 	if err != nil {
 		return 0, 0, err
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 func limitedTo(n int64) func(*Options) {
@@ -187,6 +188,23 @@ func TestTooLargeReachesAClientThatStillSends(t *testing.T) {
 	}
 	if d := rec.next(); d.err == nil { // of the chunked one
 		t.Errorf("the function got %d bytes as the whole", len(d.body))
+	}
+	rec.nothing()
+}
+
+// The same over a slow line, where sending takes longer than any wait.
+func TestTooLargeReachesAClientThatSendsSlowly(t *testing.T) {
+	t.Parallel()
+	s, rec := startEdge(t, limitedTo(1<<10))
+	nc, r := s.dial(fmt.Sprintf("%sContent-Length: %d\r\n\r\n", post, 25*64<<10))
+	for i := range 25 {
+		if _, err := nc.Write(make([]byte, 64<<10)); err != nil {
+			t.Fatalf("piece %d: %v", i, err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if all := s.answers(nc, r); len(all) != 1 || all[0].StatusCode != 413 {
+		t.Errorf("answers %+v", all)
 	}
 	rec.nothing()
 }

@@ -27,10 +27,12 @@ const (
 	// drainPatience bounds the wait for the rest of a body that the handler
 	// did not read.
 	drainPatience = 500 * time.Millisecond
-	// lingerPatience bounds the reading of what a client still sends after its
-	// last answer. Were the connection closed at once, the kernel would reset
-	// it, and the client could lose the answer (RFC 9112, 9.6).
+	// lingerPatience bounds each wait for more of what a client still sends
+	// after its last answer, and lingerLimit all of them. Were the connection
+	// closed at once, the kernel would reset it, and the client could lose the
+	// answer (RFC 9112, 9.6).
 	lingerPatience = 1 * time.Second
+	lingerLimit    = 10 * time.Second
 )
 
 var (
@@ -446,7 +448,7 @@ func (c *conn) linger() {
 		return
 	}
 	c.endRead(lingerPatience)
-	for {
+	for until := now() + clock(lingerLimit); now() < until && !c.server.closing.Load(); c.armRead(lingerPatience) {
 		if _, err := c.nc.Read(c.buf); err != nil {
 			return
 		}

@@ -149,7 +149,7 @@ func settings() []setting {
 				return setInt(&c.MaxRequests, v, 1, mostRequests)
 			}},
 		{flag: "max-queue", env: []string{"SELVEDGE_MAX_QUEUE"}, commands: servers, fallback: always(strconv.Itoa(limits.MaxQueue)),
-			help:    "the most requests that wait for a function beyond what its workers serve, `N`; 0 refuses them",
+			help:    "the most requests that wait for a function beyond those its workers have or will have room for, `N`",
 			accepts: "a number from 0 to 1000000",
 			set:     func(c *Config, v string) error { return setInt(&c.MaxQueue, v, 0, maxQueue) }},
 		{flag: "queue-timeout", env: []string{"SELVEDGE_QUEUE_TIMEOUT"}, commands: servers, fallback: always(shortDuration(limits.QueueTime)),

@@ -16,7 +16,7 @@ import (
 	"github.com/selvedge-dev/selvedge/internal/function"
 )
 
-// DefaultCallers is how many callers a Limiter remembers, in about 4 MB.
+// DefaultCallers is how many callers a Limiter remembers, in about 5 MB.
 const DefaultCallers = 100_000
 
 const (

@@ -5,7 +5,6 @@ package function
 
 import (
 	"cmp"
-	"regexp"
 	"time"
 )
 
@@ -162,13 +161,20 @@ func (l Limits) Overlay(over Limits) Limits {
 	}
 }
 
-// slugPattern is the hosted platform's rule, with \z so that no trailing
-// newline passes.
-var slugPattern = regexp.MustCompile(`\A[A-Za-z][A-Za-z0-9_-]*\z`)
-
-// ValidSlug reports whether s can name a function. A valid slug can still be
-// reserved; see Reserved.
-func ValidSlug(s string) bool { return slugPattern.MatchString(s) }
+// ValidSlug reports whether s can name a function, by the hosted platform's
+// rule: [A-Za-z][A-Za-z0-9_-]*. A valid slug can still be reserved; see
+// Reserved. It is asked on every request.
+func ValidSlug(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z':
+		case i > 0 && ('0' <= c && c <= '9' || c == '_' || c == '-'):
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
 
 // Reserved reports whether the first path segment s belongs to the gateway's
 // own endpoints, so that no function can have it as its slug.

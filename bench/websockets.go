@@ -20,6 +20,9 @@ const (
 	socketWorkers = 4
 	// socketRounds are servers, each with as many.
 	socketRounds = 3
+	// socketRest is how long nothing is said before memory is read: in that
+	// time a server gives back what only the opening needed.
+	socketRest = 15 * time.Second
 	// otherFiles is room for what else a process has open.
 	otherFiles = 200
 )
@@ -67,28 +70,37 @@ func websockets(ctx context.Context, l *lab) ([]Row, error) {
 	if err := l.bundle(ctx, functions); err != nil {
 		return nil, err
 	}
-	var each, opening Series
+	var soon, each, opening Series
 	for range l.samples(socketRounds) {
-		grown, took, err := l.holdSockets(ctx, functions, n)
+		held, err := l.holdSockets(ctx, functions, n)
 		if err != nil {
 			return nil, err
 		}
-		each = append(each, grown*1e3/float64(n))
-		opening.add(took / time.Duration(n))
+		soon = append(soon, held.soon*1e3/float64(n))
+		each = append(each, held.later*1e3/float64(n))
+		opening.add(held.opening / time.Duration(n))
 	}
 	row.absolute(each)
-	row.Notes = append(row.Notes, "to open one, with eight at a time: "+opening.text("ms"))
+	row.Notes = append(row.Notes,
+		"a second after they were opened: "+soon.text("kB"),
+		"to open one, with eight at a time: "+opening.text("ms"))
 	return []Row{row}, nil
 }
 
-// holdSockets starts a server, opens n WebSockets, and returns by how many MB
-// it grew. In the end a message goes to and fro on each, so that all were open
-// for sure.
-func (l *lab) holdSockets(ctx context.Context, functions string, n int) (grown float64, took time.Duration, err error) {
+// A holding is what WebSockets did to a server: by how many MB it grew a second
+// after they were opened and when it had rested, and how long opening took.
+type holding struct {
+	soon, later float64
+	opening     time.Duration
+}
+
+// holdSockets starts a server and opens n WebSockets. In the end a message goes
+// to and fro on each, so that all were open for sure.
+func (l *lab) holdSockets(ctx context.Context, functions string, n int) (held holding, err error) {
 	s, err := l.start(ctx, "serve", functions, "--max-workers", strconv.Itoa(socketWorkers),
 		"--max-concurrency", strconv.Itoa(idleSockets/socketWorkers+1), "--max-requests", strconv.Itoa(2*idleSockets))
 	if err != nil {
-		return 0, 0, err
+		return held, err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
 	var sockets []*socket
@@ -100,36 +112,45 @@ func (l *lab) holdSockets(ctx context.Context, functions string, n int) (grown f
 	path := "/functions/v1/" + slug("sockets", 0)
 	// One, so that nothing is counted that any WebSocket costs.
 	if sockets, err = openSockets(ctx, s.addr, path, 1); err != nil {
-		return 0, 0, err
+		return held, err
 	}
-	const rest = 2 * time.Second // until memory is given back that only opening needs
-	if err := sleep(ctx, rest); err != nil {
-		return 0, 0, err
+	if err := sleep(ctx, time.Second); err != nil {
+		return held, err
 	}
 	before, err := pss(s.pid())
 	if err != nil {
-		return 0, 0, err
+		return held, err
 	}
 	began := time.Now()
 	more, err := openSockets(ctx, s.addr, path, n-1)
-	took = time.Since(began)
+	held.opening = time.Since(began)
 	sockets = append(sockets, more...)
 	if err != nil {
-		return 0, 0, fmt.Errorf("%w\n%s", err, s.stderr.String())
+		return held, fmt.Errorf("%w\n%s", err, s.stderr.String())
 	}
-	if err := sleep(ctx, rest); err != nil {
-		return 0, 0, err
+	rest := socketRest
+	if l.quick {
+		rest = time.Second
 	}
-	after, err := pss(s.pid())
-	if err != nil {
-		return 0, 0, err
+	for _, look := range []struct {
+		grown *float64
+		rest  time.Duration
+	}{{&held.soon, time.Second}, {&held.later, rest - time.Second}} {
+		if err := sleep(ctx, look.rest); err != nil {
+			return held, err
+		}
+		now, err := pss(s.pid())
+		if err != nil {
+			return held, err
+		}
+		*look.grown = now - before
 	}
 	for i, one := range sockets {
 		if err := one.echo(); err != nil {
-			return 0, 0, fmt.Errorf("WebSocket %d of %d: %w\n%s", i+1, n, err, s.stderr.String())
+			return held, fmt.Errorf("WebSocket %d of %d: %w\n%s", i+1, n, err, s.stderr.String())
 		}
 	}
-	return after - before, took, nil
+	return held, nil
 }
 
 // A socket is a WebSocket's client. It keeps no buffer, as there are thousands.

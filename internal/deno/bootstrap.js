@@ -8,13 +8,16 @@
 //
 // Control channel: one unix socket connection, lines in both directions.
 //   to the worker:   JSON, {"c":"warm"}, {"c":"load",...} once, then
-//                    {"c":"unload","reason"}
+//                    {"c":"ping"} and {"c":"unload","reason"}
 //   to the supervisor: "up", "ready <mode> <ms>", "failed <json>",
 //                      "wait 1" while promises of waitUntil are pending, else
 //                      "wait 0", "unloaded"
 // Console output goes to stderr in frames that carry a secret of this worker,
 // written synchronously so that it survives a crash or an endless loop:
 //   0x1e <secret> <level> <request id or -> <length> "\n" <text> "\n"
+// A sign of life is such a frame, too, so that it gets out while the event loop
+// is busy:
+//   0x1e <secret> alive "\n"
 {
   const [dir] = Deno.args;
   const controlPath = dir + "/c.sock";
@@ -143,8 +146,24 @@
 
   const isThenable = (x) => x !== null && typeof x === "object" && typeof x.then === "function";
 
+  // That a handler begins or ends shows that what ran before it is over. The
+  // supervisor cannot see that from outside while one handler follows the
+  // other, because no answer leaves before the event loop turns.
+  let aliveFrame;
+  let aliveAt = 0;
+  function alive() {
+    const at = now();
+    if (at - aliveAt < 50) return;
+    aliveAt = at;
+    sayAlive();
+  }
+  function sayAlive() {
+    if (aliveFrame !== undefined) writeSync(aliveFrame);
+  }
+
   function dispatch(request, native) {
     if (handler === undefined) return new R(null, { status: 204 });
+    alive();
     const before = enterCall(new Call(request));
     try {
       const answer = handler(request, new Info(request, native));
@@ -159,7 +178,9 @@
 
   async function settle(answer) {
     try {
-      return checked(await answer);
+      const settled = await answer;
+      alive();
+      return checked(settled);
     } catch (error) {
       return failed(error);
     }
@@ -363,6 +384,7 @@
 
   async function load({ specifier, env: variables, secret: s, node }) {
     secret = s;
+    aliveFrame = encode("\x1e" + s + " alive\n");
     const began = now();
     for (const name of keys(env.toObject())) {
       if (name !== "TMPDIR" && name !== "HOME" && name !== "TZ") env.delete(name);
@@ -438,6 +460,7 @@
         rest = cut(rest, end + 1);
         if (message.c === "load") load(message);
         else if (message.c === "warm") void globalThis.setTimeout;
+        else if (message.c === "ping") sayAlive();
         else if (message.c === "unload") unload(message.reason);
       }
     }

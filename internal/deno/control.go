@@ -37,6 +37,10 @@ func (l Load) MarshalLine() ([]byte, error) {
 // use and a process that is needed at once should not wait for.
 func WarmLine() []byte { return []byte(`{"c":"warm"}` + "\n") }
 
+// PingLine is the control line that a worker whose event loop turns answers
+// with a sign of life; see Frames.OnAlive.
+func PingLine() []byte { return []byte(`{"c":"ping"}` + "\n") }
+
 // UnloadLine returns the control line that has the worker dispatch its
 // beforeunload event with reason.
 func UnloadLine(reason string) []byte {

@@ -45,6 +45,9 @@ const maxBody = 2 << 30
 // marked with a secret that only the bootstrap knows, so that what a function
 // prints cannot pass for one. It is not safe for concurrent use.
 type Frames struct {
+	// OnAlive, if not nil, is called for each sign of life.
+	OnAlive func()
+
 	emit   func(Record)
 	marker []byte
 
@@ -163,6 +166,13 @@ func (f *Frames) notAHead() {
 // begin takes a whole head, without its newline, unless it is malformed.
 func (f *Frames) begin() bool {
 	fields := bytes.Split(f.head[len(f.marker):], []byte(" "))
+	if len(fields) == 1 && string(fields[0]) == "alive" {
+		if f.OnAlive != nil {
+			f.OnAlive()
+		}
+		f.inHead, f.head = false, f.head[:0]
+		return true
+	}
 	if len(fields) != 3 {
 		return false
 	}

@@ -34,6 +34,27 @@ func parse(stream []byte, key string, next func() int) []Record {
 	return got
 }
 
+func TestSignsOfLife(t *testing.T) {
+	t.Parallel()
+	alive := "\x1e" + secret + " alive\n"
+	stream := []byte(alive + "raw" + alive + " line\n" + frame(LevelInfo, "-", "said") + alive +
+		"\x1e" + secret + " alivex\n" + "\x1e" + strings.ToUpper(secret) + " alive\n" + frame(LevelInfo, "-", alive))
+	for _, size := range []int{1, 7, len(stream)} {
+		var signs int
+		var got []string
+		f := NewFrames(func(r Record) { got = append(got, r.Text) })
+		f.OnAlive = func() { signs++ }
+		f.SetSecret(secret)
+		for part := range slices.Chunk(stream, size) {
+			f.Write(part)
+		}
+		want := []string{"raw line", "said", "\x1e" + secret + " alivex", "\x1e" + strings.ToUpper(secret) + " alive", alive}
+		if signs != 3 || !slices.Equal(got, want) {
+			t.Errorf("in parts of %d: %d signs, %q", size, signs, got)
+		}
+	}
+}
+
 func whole() int { return 1 << 30 }
 
 func TestFrames(t *testing.T) {

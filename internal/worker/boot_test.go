@@ -66,7 +66,7 @@ func TestBootErrors(t *testing.T) {
 		"throws in a timer": {source: `setTimeout(() => { throw new Error("no luck"); });`, stage: "load", message: "ended with code 1", detail: []string{"no luck"}},
 		"runs out of memory": {
 			source: `const all = []; for (;;) all.push(new Array(1000).fill(all.length));`, boot: 30 * time.Second,
-			stage: "load", message: "ended with code 133", detail: []string{"out of memory"},
+			stage: "load", message: "ran out of memory while it was loading", detail: []string{"out of memory"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

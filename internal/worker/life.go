@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -55,6 +56,9 @@ func (w *Worker) setWaiting(waiting bool) {
 func (w *Worker) setUnloaded() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !w.unloaded {
+		close(w.heard)
+	}
 	w.unloaded = true
 	w.checkSettled()
 }
@@ -77,18 +81,52 @@ func (w *Worker) Waiting() bool {
 	return w.waiting
 }
 
+// unloadPatience bounds the listeners of beforeunload, and the wait for an
+// event loop that is not free to run them.
+const unloadPatience = 5 * time.Second
+
 // Retire ends a ready worker that has no requests left: it tells the function
 // why, waits until its background work is done or ctx ends, and stops it.
 func (w *Worker) Retire(ctx context.Context, reason string) {
 	if err := w.move(Retiring); err == nil {
-		if _, err := w.control.Write(deno.UnloadLine(reason)); err == nil {
-			select {
-			case <-w.settled:
-			case <-w.done:
-			case <-ctx.Done():
-			}
+		if _, err := w.control.Write(deno.UnloadLine(reason)); err == nil && w.await(ctx, w.heard, unloadPatience) {
+			w.await(ctx, w.settled, 0)
 		}
 	}
+	w.Stop()
+}
+
+// await waits for ch, no longer than patience unless that is 0, and reports
+// whether it came before everything else.
+func (w *Worker) await(ctx context.Context, ch <-chan struct{}, patience time.Duration) bool {
+	if patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	select {
+	case <-ch:
+		return true
+	case <-w.done:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// Ping asks for a sign of life, which the worker gives when its event loop
+// turns. There must be no other ping without one, or the channel could fill.
+func (w *Worker) Ping() { _, _ = w.control.Write(deno.PingLine()) } // its end is seen elsewhere
+
+// Signs counts the worker's signs of life: answers to Ping, and handlers of
+// requests that began or ended, at most 20 a second of those.
+func (w *Worker) Signs() uint32 { return w.output.alive.Load() }
+
+// Abort is Stop for a function that is being loaded: the load fails with why,
+// one line for a person.
+func (w *Worker) Abort(why string) {
+	w.mu.Lock()
+	w.why = why
+	w.mu.Unlock()
 	w.Stop()
 }
 
@@ -168,6 +206,7 @@ func (w *Worker) wait(r *os.File, listener *net.UnixListener) {
 	}
 	w.exit.Code = exitCode(errors.Join(err, werr), w.cmd.ProcessState)
 	w.exit.Tail = w.output.tail()
+	w.exit.OutOfMemory = outOfMemory(w.exit)
 	w.exit.Lived = time.Since(w.Started)
 	if ps := w.cmd.ProcessState; ps != nil {
 		w.exit.CPU = ps.UserTime() + ps.SystemTime()
@@ -176,8 +215,17 @@ func (w *Worker) wait(r *os.File, listener *net.UnixListener) {
 		}
 	}
 	w.mu.Unlock()
+	if w.statm != nil {
+		w.statm.Close()
+	}
 	os.RemoveAll(w.dir)
 	close(w.done)
+}
+
+// outOfMemory reports whether V8 gave up for want of heap. It says so and ends
+// the process by a trap (133) or by abort (134).
+func outOfMemory(e Exit) bool {
+	return !e.Asked && (e.Code == 133 || e.Code == 134) && strings.Contains(e.Tail, "out of memory")
 }
 
 // exitCode follows the shell: 128 plus the signal for a killed process.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/selvedge-dev/selvedge/internal/deno"
@@ -28,6 +29,7 @@ type output struct {
 	frames *deno.Frames
 	log    func(deno.Record)
 	recent []string
+	alive  atomic.Uint32 // counts the signs of life
 
 	lines, bytes   float64 // what may be logged now
 	refilled       time.Time
@@ -43,6 +45,7 @@ func newOutput() *output {
 		refilled: time.Now(),
 	}
 	o.frames = deno.NewFrames(o.record)
+	o.frames.OnAlive = func() { o.alive.Add(1) }
 	return o
 }
 

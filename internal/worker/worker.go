@@ -71,7 +71,10 @@ type Worker struct {
 	waiting  bool
 	settled  chan struct{} // closed when nothing is waited for after unload
 	unloaded bool
+	heard    chan struct{} // closed when the listeners of beforeunload have run
+	why      string        // it was aborted, see Abort
 	exit     Exit
+	statm    *os.File // see Memory
 }
 
 // An Exit says how a worker's process ended.
@@ -80,6 +83,8 @@ type Exit struct {
 	Code int
 	// Asked is set when the supervisor ended it.
 	Asked bool
+	// OutOfMemory is set when V8 ended it because its heap was full.
+	OutOfMemory bool
 	// Tail is the last of what it wrote past the console, such as Deno's
 	// report of an uncaught error.
 	Tail string
@@ -102,6 +107,7 @@ func (h *Host) Start(ctx context.Context, p deno.Profile) (*Worker, error) {
 		done:     make(chan struct{}),
 		followed: make(chan struct{}),
 		settled:  make(chan struct{}),
+		heard:    make(chan struct{}),
 	}
 	listener, err := w.prepare(h)
 	if err != nil {
@@ -301,6 +307,18 @@ func (w *Worker) bootFailure(a Assignment, err error) error {
 		return fmt.Errorf("load function %s: %w", a.Slug, err) // the caller's context
 	}
 	exit := w.Exit()
+	w.mu.Lock()
+	why := w.why
+	w.mu.Unlock()
+	switch {
+	case why != "":
+		e.Message = why
+		return e
+	case exit.OutOfMemory:
+		e.Message = fmt.Sprintf("the function ran out of memory while it was loading; it may use %d MB (memory_mb)", w.Profile.MemoryMB)
+		e.Detail = exit.Tail
+		return e
+	}
 	e.Message = fmt.Sprintf("the process ended with code %d while the function was loading", exit.Code)
 	e.Detail = exit.Tail
 	return e

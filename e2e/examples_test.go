@@ -80,7 +80,7 @@ func TestExampleBackgroundTask(t *testing.T) {
 	if !strings.Contains(said, "job finished after 700 ms") {
 		t.Errorf("the running task was cut: %q", said)
 	}
-	if !strings.Contains(said, "worker stops (termination_requested)") && !strings.Contains(said, "termination_requested") {
+	if !strings.Contains(said, "worker stops (termination)") {
 		t.Errorf("beforeunload was not dispatched with its reason: %q", said)
 	}
 }

@@ -61,6 +61,7 @@ func Start(t testing.TB, o Options) *Server {
 	s.Cmd.Env = append(Environ(
 		"TMPDIR="+tmp, "SELVEDGE_DATA_DIR="+DataDir, "SELVEDGE_DENO="+denotest.Binary(t),
 		"SELVEDGE_LOG_FORMAT=json", "REQUIRE_AUTH=false",
+		"SELVEDGE_DRAIN_DELAY=0", // no load balancer is in front
 	), o.Env...)
 	s.Cmd.Stdout, s.Cmd.Stderr = s.Out, s.Err
 	if err := s.Cmd.Start(); err != nil {

@@ -66,6 +66,12 @@ func (o observer) Exit(e pool.Exit) {
 		if e.Asked {
 			event.ExitCode = 0 // of the signal it was sent, which says nothing
 		}
+		if e.Detail != "" {
+			event.Message = "worker stopped: " + e.Detail
+			if e.InFlight > 0 {
+				event.Message += fmt.Sprintf("; %d requests in flight failed with it", e.InFlight)
+			}
+		}
 		event.Log(o.log)
 		return
 	}

@@ -60,12 +60,21 @@ type Config struct {
 	CORSOrigins []string
 	// DrainTimeout bounds the wait for running requests when stopping.
 	DrainTimeout time.Duration
+	// DrainDelay is how long a server that was told to stop goes on as before,
+	// but for its health.
+	DrainDelay time.Duration
 
 	// Prestart is how many Deno processes wait for a function. PrestartAuto is
 	// set where nobody gave a number; a server with fewer functions needs
 	// fewer then.
 	Prestart     int
 	PrestartAuto bool
+	// MemoryMB and TmpMB bound a worker's memory and its files, in MiB, CPU the
+	// processor time of a request, Timeout a worker's life and IdleTimeout the
+	// wait for the first byte of an answer; [functions.<slug>] can say
+	// otherwise.
+	MemoryMB, TmpMB           int
+	CPU, Timeout, IdleTimeout time.Duration
 	// MaxWorkers, MaxConcurrency, WorkerIdle and BootTimeout are the limits of
 	// that name in function.Limits; [functions.<slug>] can say otherwise.
 	MaxWorkers, MaxConcurrency int
@@ -145,6 +154,21 @@ func (c *Config) DiscoverOptions(p *Project) function.Options {
 	}
 	if c.given("max-concurrency") {
 		given.MaxConcurrency = c.MaxConcurrency
+	}
+	if c.given("memory") {
+		given.MemoryMB = c.MemoryMB
+	}
+	if c.given("tmp-size") {
+		given.TmpMB = c.TmpMB
+	}
+	if c.given("cpu") {
+		given.CPUSoft, given.CPUHard = c.CPU/2, c.CPU
+	}
+	if c.given("timeout") {
+		given.WallClock = c.Timeout
+	}
+	if c.given("idle-timeout") {
+		given.RequestIdle = c.IdleTimeout
 	}
 	if c.given("worker-idle") {
 		given.WorkerIdle = c.WorkerIdle

@@ -52,6 +52,7 @@ type FunctionInfo struct {
 // config.toml.
 type LimitsInfo struct {
 	MemoryMB       int     `json:"memory_mb"`
+	TmpMB          int     `json:"tmp_mb"`
 	CPUSoftMS      int64   `json:"cpu_soft_ms"`
 	CPUMS          int64   `json:"cpu_ms"`
 	TimeoutS       float64 `json:"timeout_s"`
@@ -102,6 +103,7 @@ func explainFunction(f *function.Function) FunctionInfo {
 		Policy:     f.Policy,
 		Limits: &LimitsInfo{
 			MemoryMB:       f.Limits.MemoryMB,
+			TmpMB:          f.Limits.TmpMB,
 			CPUSoftMS:      f.Limits.CPUSoft.Milliseconds(),
 			CPUMS:          f.Limits.CPUHard.Milliseconds(),
 			TimeoutS:       f.Limits.WallClock.Seconds(),

@@ -70,7 +70,7 @@ func TestDefaults(t *testing.T) {
 	cwd := tree(t, map[string]string{"functions/a/index.ts": ""})
 	for command, want := range map[Command]Config{
 		Dev:   {Listen: "localhost:9000", DrainTimeout: 2 * time.Second, Environment: "development", InspectAddr: "127.0.0.1:9229"},
-		Serve: {Listen: ":9000", DrainTimeout: 30 * time.Second, Environment: "production"},
+		Serve: {Listen: ":9000", DrainTimeout: 30 * time.Second, DrainDelay: 5 * time.Second, Environment: "production"},
 	} {
 		c := mustResolve(t, cwd, command, nil)
 		want.Command = command
@@ -83,6 +83,8 @@ func TestDefaults(t *testing.T) {
 		want.LogFormat, want.LogLevel = "auto", slog.LevelInfo
 		want.RequireAuth, want.Region = true, "local"
 		want.MaxBody = 20 << 20
+		want.MemoryMB, want.TmpMB = 256, 256
+		want.CPU, want.Timeout, want.IdleTimeout = 2*time.Second, 400*time.Second, 150*time.Second
 		want.DataDir = c.DataDir
 		got := *c
 		got.cwd, got.environ, got.resolved, got.warnings = "", nil, nil, nil
@@ -186,7 +188,7 @@ func TestValues(t *testing.T) {
 	}
 	c := mustResolve(t, cwd, Dev, environ,
 		"--env-file=x.env", "--deno=./bin/deno", "--config=c.toml", "--data-dir=data", "--admin=unix:run/admin", "--max-workers=9", "--max-concurrency=8", "--worker-idle=7s",
-		"--boot-timeout=6", "--max-queue=0", "--queue-timeout=5s", "--max-body=1gb", "--rate-limit=9/m burst 2", "--max-requests=77", "--log-format=json", "--log-level=debug", "--inspect=a", "--inspect-addr=:1", "--drain-timeout=0", "--tls-cert=cert.pem", "--tls-key=key.pem", "--functions", "functions")
+		"--boot-timeout=6", "--max-queue=0", "--queue-timeout=5s", "--max-body=1gb", "--memory=1GB", "--tmp-size=64MB", "--cpu=3s", "--timeout=10m", "--idle-timeout=9s", "--drain-delay=8s", "--rate-limit=9/m burst 2", "--max-requests=77", "--log-format=json", "--log-level=debug", "--inspect=a", "--inspect-addr=:1", "--drain-timeout=0", "--tls-cert=cert.pem", "--tls-key=key.pem", "--functions", "functions")
 	got := *c
 	got.cwd, got.environ, got.resolved, got.warnings = "", nil, nil, nil
 	want := Config{
@@ -197,7 +199,8 @@ func TestValues(t *testing.T) {
 		CORSOrigins:    []string{"https://a.example", "https://b.example"},
 		MaxWorkers:     9, MaxConcurrency: 8, WorkerIdle: 7 * time.Second, BootTimeout: 6 * time.Second,
 		MaxRequests: 77, QueueTimeout: 5 * time.Second, RateLimit: function.Rate{Requests: 9, Per: time.Minute, Burst: 2},
-		MaxBody:   1 << 30,
+		MaxBody:  1 << 30,
+		MemoryMB: 1024, TmpMB: 64, CPU: 3 * time.Second, Timeout: 10 * time.Minute, IdleTimeout: 9 * time.Second, DrainDelay: 8 * time.Second,
 		LogFormat: "json", LogLevel: slog.LevelDebug, Inspect: "a", InspectAddr: ":1",
 		Environment: "staging", Region: "eu-west-1", JWTSecret: Secret(strings.Repeat("j", 40)), AnonKey: "anon", ServiceRoleKey: "role",
 		PublishableKeys: map[string]Secret{"default": "sb_publishable_1", "web": "sb_publishable_2"},
@@ -244,6 +247,14 @@ func TestBadValues(t *testing.T) {
 		{"SELVEDGE_MAX_BODY=99999999999GB", "it is above 1024GB"},
 		{"--rate-limit=100", `--rate-limit="100": it names no unit of time; use 100/s, 100/m, 1000/h, '100/s burst 200' or off`},
 		{"SELVEDGE_RATE_LIMIT=fast/s", `SELVEDGE_RATE_LIMIT="fast/s": "fast" is no number from 1 to 1000000`},
+		{"--memory=16MB", "it is below 32MB; use a size of at least 32MB, such as 256MB"},
+		{"--memory=off", "it is no size"},
+		{"--memory=0", "it is below 32MB"},
+		{"--memory=100000KB", "it is no whole number of MB"},
+		{"--tmp-size=1023KB", "it is below 1MB"},
+		{"--cpu=0", "it is below 1ms; use a duration such as 2s"},
+		{"--timeout=10ms", "it is below 1s"},
+		{"--idle-timeout=-1s", "it is below 1s"},
 		{"--worker-idle=soon", "it is no duration; use a duration such as 60s"},
 		{"--worker-idle=0", "it is below 1ms"},
 		{"--drain-timeout=-1s", "it is below 0s"},
@@ -455,14 +466,21 @@ max_concurrency = 7
 rate_limit = "10/s"
 queue_timeout_s = 7
 max_body_mb = 3
+memory_mb = 100
+tmp_mb = 50
+cpu_ms = 900
+timeout_s = 90
 [functions.b]
+timeout_s = 30
+cpu_ms = 500
+tmp_mb = 5
 max_body_mb = "off"
 max_workers = 2
 max_queue = 0
 rate_limit = "off"
 env = { OWN = "a-value-long-enough-to-show-its-end" }
 `})
-	c := mustResolve(t, cwd, Serve, nil, "--max-workers=8", "--boot-timeout=3s", "--max-queue=5")
+	c := mustResolve(t, cwd, Serve, nil, "--max-workers=8", "--boot-timeout=3s", "--max-queue=5", "--cpu=700ms", "--idle-timeout=20s")
 	set, project, err := c.Discover()
 	if err != nil {
 		t.Fatal(err)
@@ -476,7 +494,11 @@ env = { OWN = "a-value-long-enough-to-show-its-end" }
 		want.MaxWorkers, want.MaxConcurrency, want.Boot = workers, 7, 3*time.Second
 		want.MaxQueue, want.QueueTime, want.Rate = 5, 7*time.Second, function.Rate{Requests: 10, Per: time.Second, Burst: 10}
 		want.MaxBody = 3 << 20
+		want.MemoryMB, want.TmpMB, want.WallClock, want.RequestIdle = 100, 50, 90*time.Second, 20*time.Second
+		want.CPUSoft, want.CPUHard = 350*time.Millisecond, 700*time.Millisecond
 		if slug == "b" {
+			want.CPUSoft, want.CPUHard = 250*time.Millisecond, 500*time.Millisecond
+			want.TmpMB, want.WallClock = 5, 30*time.Second
 			want.MaxBody = function.AnyBody
 			want.MaxQueue, want.Rate = function.NoQueue, function.Rate{Unlimited: true}
 		}
@@ -488,7 +510,7 @@ env = { OWN = "a-value-long-enough-to-show-its-end" }
 		t.Errorf("%+v", got)
 	}
 	infos := ExplainFunctions(set)
-	if len(infos) != 2 || infos[1].Limits.MaxWorkers != 2 || infos[1].Limits.TimeoutS != 400 || infos[1].Limits.MaxQueue != 0 || infos[0].Limits.RateLimit != "10/s" || !infos[1].VerifyJWT {
+	if len(infos) != 2 || infos[1].Limits.MaxWorkers != 2 || infos[1].Limits.TimeoutS != 30 || infos[0].Limits.TmpMB != 50 || infos[1].Limits.MaxQueue != 0 || infos[0].Limits.RateLimit != "10/s" || !infos[1].VerifyJWT {
 		t.Fatalf("%+v", infos)
 	}
 	if a, b := infos[0].Limits.MaxBodyMB, infos[1].Limits.MaxBodyMB; a == nil || *a != 3 || b != nil {

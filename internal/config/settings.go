@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/selvedge-dev/selvedge/internal/function"
 )
@@ -120,6 +121,11 @@ func settings() []setting {
 			accepts: "a duration such as 30s, or 0",
 			set:     func(c *Config, v string) error { return setDuration(&c.DrainTimeout, v, 0) }},
 
+		{flag: "drain-delay", env: []string{"SELVEDGE_DRAIN_DELAY"}, commands: servers, fallback: either("0s", "5s"),
+			help:    "how long to go on serving after SIGTERM while /health answers 503, `DURATION`: a load balancer needs it to look elsewhere",
+			accepts: "a duration such as 5s, or 0",
+			set:     func(c *Config, v string) error { return setDuration(&c.DrainDelay, v, 0) }},
+
 		{flag: "prestart", env: []string{"SELVEDGE_PRESTART"}, commands: servers, fallback: always("auto"),
 			help:    "how many Deno processes wait for a function, `N`; auto looks at CPUs, memory and functions",
 			accepts: "auto or a number from 0 to 1024",
@@ -164,6 +170,26 @@ func settings() []setting {
 			help:    "the largest request body, `SIZE` such as 512KB, 20MB or 1GB (of 1024 KB and MB); off for no bound",
 			accepts: "a size such as 20MB, or off",
 			set:     func(c *Config, v string) error { return setBody(&c.MaxBody, v) }},
+		{flag: "memory", env: []string{"SELVEDGE_MEMORY"}, commands: servers, fallback: always(formatBody(int64(limits.MemoryMB) << 20)),
+			help:    "the memory that a worker may use, `SIZE` such as 256MB (of 1024 KB)",
+			accepts: "a size of at least 32MB, such as 256MB",
+			set:     func(c *Config, v string) error { return setMegabytes(&c.MemoryMB, v, leastMemoryMB) }},
+		{flag: "tmp-size", env: []string{"SELVEDGE_TMP_SIZE"}, commands: servers, fallback: always(formatBody(int64(limits.TmpMB) << 20)),
+			help:    "the size of the files that a worker may write, `SIZE` such as 256MB",
+			accepts: "a size of at least 1MB, such as 256MB",
+			set:     func(c *Config, v string) error { return setMegabytes(&c.TmpMB, v, 1) }},
+		{flag: "cpu", env: []string{"SELVEDGE_CPU"}, commands: servers, fallback: always(shortDuration(limits.CPUHard)),
+			help:    "the processor time that a request may use, `DURATION`; at half of it the worker is replaced",
+			accepts: "a duration such as 2s, at least 1ms",
+			set:     func(c *Config, v string) error { return setDuration(&c.CPU, v, minDuration) }},
+		{flag: "timeout", env: []string{"SELVEDGE_TIMEOUT"}, commands: servers, fallback: always(shortDuration(limits.WallClock)),
+			help:    "how long a worker may live, `DURATION`; at half of it the worker is replaced",
+			accepts: "a duration such as 400s, at least 1s",
+			set:     func(c *Config, v string) error { return setDuration(&c.Timeout, v, time.Second) }},
+		{flag: "idle-timeout", env: []string{"SELVEDGE_IDLE_TIMEOUT"}, commands: servers, fallback: always(shortDuration(limits.RequestIdle)),
+			help:    "how long a request waits for the first byte of its answer, `DURATION`",
+			accepts: "a duration such as 150s, at least 1s",
+			set:     func(c *Config, v string) error { return setDuration(&c.IdleTimeout, v, time.Second) }},
 		{flag: "worker-idle", env: []string{"SELVEDGE_WORKER_IDLE"}, commands: servers, fallback: always(shortDuration(limits.WorkerIdle)),
 			help:    "how long a worker without requests is kept, `DURATION`",
 			accepts: "a duration such as 60s, at least 1ms",

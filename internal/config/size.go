@@ -24,21 +24,45 @@ func setBody(field *int64, value string) error {
 		*field = function.AnyBody
 		return nil
 	}
+	n, err := parseSize(value)
+	if err == nil && n == 0 {
+		return errors.New("every body would be too large, and off is the word for no bound")
+	}
+	if err == nil {
+		*field = n
+	}
+	return err
+}
+
+// setMegabytes reads a size of whole MB.
+func setMegabytes(field *int, value string, least int) error {
+	n, err := parseSize(value)
+	switch {
+	case err != nil:
+		return err
+	case n < int64(least)<<20:
+		return fmt.Errorf("it is below %dMB", least)
+	case n%(1<<20) != 0:
+		return errors.New("it is no whole number of MB")
+	}
+	*field = int(n >> 20)
+	return nil
+}
+
+// parseSize reads a size of at most maxBodyMB.
+func parseSize(value string) (int64, error) {
 	digits := strings.TrimRight(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
 	n, err := strconv.ParseUint(digits, 10, 64)
 	unit, known := sizeUnits[strings.ToUpper(strings.TrimSpace(value[len(digits):]))]
 	switch {
 	case errors.Is(err, strconv.ErrSyntax):
-		return errors.New("it is no size")
-	case err == nil && n == 0:
-		return errors.New("every body would be too large, and off is the word for no bound")
-	case !known:
-		return errors.New("it has no unit")
-	case err != nil || n > maxBodyMB<<20/uint64(unit):
-		return fmt.Errorf("it is above %s", formatBody(maxBodyMB<<20))
+		return 0, errors.New("it is no size")
+	case !known && n > 0: // 0 is 0 of any
+		return 0, errors.New("it has no unit")
+	case err != nil || n > maxBodyMB<<20/uint64(max(1, unit)):
+		return 0, fmt.Errorf("it is above %s", formatBody(maxBodyMB<<20))
 	}
-	*field = int64(n) * unit
-	return nil
+	return int64(n) * unit, nil
 }
 
 // formatBody writes a size as setBody reads it.

@@ -255,9 +255,12 @@ func (r *tomlReader) variables(table tomlKey) map[string]string {
 	return env
 }
 
+// leastMemoryMB is the least memory that a worker can do with.
+const leastMemoryMB = 32
+
 // limitKeys are Selvedge's own keys, in [edge_runtime] and [functions.<slug>].
 var limitKeys = []string{
-	"memory_mb", "cpu_ms", "timeout_s", "idle_timeout_s", "max_workers", "max_concurrency",
+	"memory_mb", "tmp_mb", "cpu_ms", "timeout_s", "idle_timeout_s", "max_workers", "max_concurrency",
 	"max_queue", "queue_timeout_s", "rate_limit", "max_body_mb",
 }
 
@@ -267,7 +270,9 @@ func (r *tomlReader) limit(l *function.Limits, name string, key tomlKey) bool {
 	const week = 7 * 24 * 60 * 60
 	switch name {
 	case "memory_mb":
-		l.MemoryMB = r.integer(key, 32, 1<<20)
+		l.MemoryMB = r.integer(key, leastMemoryMB, 1<<20)
+	case "tmp_mb":
+		l.TmpMB = r.integer(key, 1, 1<<20)
 	case "cpu_ms":
 		l.CPUHard = time.Duration(r.integer(key, 1, week*1000)) * time.Millisecond
 		// The soft limit retires a worker before the hard one kills it; the

@@ -8,7 +8,7 @@
 //
 // Control channel: one unix socket connection, lines in both directions.
 //   to the worker:   JSON, {"c":"warm"}, {"c":"load",...} once, then
-//                    {"c":"ping"} and {"c":"unload","reason"}
+//                    {"c":"ping"}, {"c":"gc"} and {"c":"unload","reason"}
 //   to the supervisor: "up", "ready <mode> <ms>", "failed <json>",
 //                      "wait 1" while promises of waitUntil are pending, else
 //                      "wait 0", "unloaded"
@@ -25,6 +25,8 @@
   const nodePath = dir + "/n.sock"; // node:http
 
   const D = Deno;
+  const collect = globalThis.gc;
+  globalThis.gc = undefined; // it cannot be deleted
   const { serve, listen, stderr, env, lstatSync, inspect } = Deno;
   const internals = Deno[Deno.internal];
   const { AsyncVariable, setAsyncContext, createSystemTimer } = internals.core;
@@ -461,6 +463,7 @@
         if (message.c === "load") load(message);
         else if (message.c === "warm") void globalThis.setTimeout;
         else if (message.c === "ping") sayAlive();
+        else if (message.c === "gc") collect();
         else if (message.c === "unload") unload(message.reason);
       }
     }

@@ -65,7 +65,9 @@ func (r Runtime) Args(p Profile, dir string) []string {
 		"--unstable-no-legacy-abort",
 		"--no-remote",
 		"--cached-only",
-		"--v8-flags=--max-heap-size=" + strconv.Itoa(p.MemoryMB),
+		// V8 lets garbage outside its heap, such as ArrayBuffers, grow by hundreds
+		// of MB; the bootstrap takes gc for itself and collects it when asked.
+		"--v8-flags=--expose-gc,--max-heap-size=" + strconv.Itoa(p.MemoryMB),
 		"--allow-write=" + listed(dir),
 		"--allow-env",
 		"--allow-net",

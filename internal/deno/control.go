@@ -41,6 +41,9 @@ func WarmLine() []byte { return []byte(`{"c":"warm"}` + "\n") }
 // with a sign of life; see Frames.OnAlive.
 func PingLine() []byte { return []byte(`{"c":"ping"}` + "\n") }
 
+// CollectLine is the control line that has the worker collect its garbage.
+func CollectLine() []byte { return []byte(`{"c":"gc"}` + "\n") }
+
 // UnloadLine returns the control line that has the worker dispatch its
 // beforeunload event with reason.
 func UnloadLine(reason string) []byte {

@@ -29,6 +29,9 @@ var (
 	ErrOverloaded = errors.New("too many requests")
 	// ErrWorkerGone means that the worker ended before it answered.
 	ErrWorkerGone = errors.New("worker ended before it answered")
+	// ErrLimit means that the worker was stopped because of one of its limits.
+	// The error is a *LimitError.
+	ErrLimit = errors.New("worker was stopped for reaching a limit")
 	// ErrClosed means that the server is shutting down.
 	ErrClosed = errors.New("server is shutting down")
 )
@@ -92,3 +95,20 @@ func (e *OverloadError) Error() string {
 
 // Is makes every OverloadError an ErrOverloaded.
 func (e *OverloadError) Is(target error) bool { return target == ErrOverloaded }
+
+// A LimitError is an ErrLimit.
+type LimitError struct {
+	Slug string
+	// Reason is the reason of the worker's shutdown, such as "memory".
+	Reason string
+	// Detail says which limit it was and how to change it, for whoever runs the
+	// function.
+	Detail string
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("a worker of %s was stopped: %s", e.Slug, e.Detail)
+}
+
+// Is makes every LimitError an ErrLimit.
+func (e *LimitError) Is(target error) bool { return target == ErrLimit }

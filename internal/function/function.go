@@ -87,8 +87,11 @@ func (p Policy) Valid() bool { return p == PerWorker || p == PerRequest || p == 
 // Limits bind a function and each of its workers. The zero value of a field is
 // not "unlimited": discovery fills every field from Defaults.
 type Limits struct {
-	// MemoryMB bounds the V8 heap and the resident memory, in MiB.
+	// MemoryMB bounds the V8 heap, and the resident memory beyond that of a
+	// worker without a function, in MiB.
 	MemoryMB int
+	// TmpMB bounds the files of a worker, in MiB.
+	TmpMB int
 	// CPUSoft and CPUHard bound the CPU time a request may use.
 	CPUSoft, CPUHard time.Duration
 	// WallClock bounds a worker's whole life.
@@ -127,6 +130,7 @@ const AnyBody = -1
 func Defaults() Limits {
 	return Limits{
 		MemoryMB:       256,
+		TmpMB:          256,
 		CPUSoft:        1 * time.Second,
 		CPUHard:        2 * time.Second,
 		WallClock:      400 * time.Second,
@@ -146,6 +150,7 @@ func Defaults() Limits {
 func (l Limits) Overlay(over Limits) Limits {
 	return Limits{
 		MemoryMB:       cmp.Or(over.MemoryMB, l.MemoryMB),
+		TmpMB:          cmp.Or(over.TmpMB, l.TmpMB),
 		CPUSoft:        cmp.Or(over.CPUSoft, l.CPUSoft),
 		CPUHard:        cmp.Or(over.CPUHard, l.CPUHard),
 		WallClock:      cmp.Or(over.WallClock, l.WallClock),

@@ -45,8 +45,10 @@ var (
 	bootError        = Problem{Status: 503, Code: function.CodeBootError, Message: "Function failed to start (please check logs)"}
 	workerError      = Problem{Status: 500, Code: function.CodeWorkerError, Message: "Function exited due to an error (please check logs)"}
 	workerGone       = Problem{Status: 500, Code: function.CodeWorkerError, Message: workerError.Message, Relay: true}
-	badGateway       = Problem{Status: 502, Code: codeBadGateway, Message: "Bad Gateway"}
-	closing          = Problem{Status: 503, Code: function.CodeOverloaded, Relay: true, RetryAfter: time.Second,
+	resourceLimit    = Problem{Status: 546, Code: function.CodeResourceLimit,
+		Message: "Function failed due to not having enough compute resources (please check logs)"}
+	badGateway = Problem{Status: 502, Code: codeBadGateway, Message: "Bad Gateway"}
+	closing    = Problem{Status: 503, Code: function.CodeOverloaded, Relay: true, RetryAfter: time.Second,
 		Message: "Server is shutting down"}
 )
 
@@ -107,7 +109,14 @@ func (s *Server) refuseForward(w http.ResponseWriter, c *Call, err error, idle t
 		c.abort = true
 		return
 	}
+	var limit *function.LimitError
 	switch {
+	case errors.As(err, &limit):
+		p := resourceLimit
+		if s.opts.Development {
+			p.Message += "\n" + limit.Detail
+		}
+		s.refuse(w, c, p)
 	case errors.Is(err, upstream.ErrClientGone):
 		c.leave()
 	case errors.Is(err, upstream.ErrFirstByteTimeout):

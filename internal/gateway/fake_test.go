@@ -28,6 +28,7 @@ type fakeWorker struct {
 	id     string
 	client *upstream.Client
 	idle   time.Duration
+	limit  error // why it ends
 }
 
 func startWorker(t testing.TB, id string, script func(nc *net.UnixConn, r *bufio.Reader)) *fakeWorker {
@@ -123,7 +124,7 @@ func (l *fakeLease) Absolute() bool             { return true }
 func (l *fakeLease) RequestIdle() time.Duration { return l.idle }
 func (l *fakeLease) ExecutionID() string        { return l.id }
 func (l *fakeLease) Release()                   { l.pool.released.Add(1) }
-func (l *fakeLease) Suspect()                   {}
+func (l *fakeLease) Suspect() error             { return l.limit }
 
 // A site is a running Server over a fake pool.
 type site struct {

@@ -242,6 +242,34 @@ func TestRetryOnlyOnce(t *testing.T) {
 	}
 }
 
+func TestLimitReached(t *testing.T) {
+	for _, development := range []bool{false, true} {
+		dying := startWorker(t, "dying", func(_ *net.UnixConn, r *bufio.Reader) { http.ReadRequest(r) })
+		dying.limit = &function.LimitError{Slug: "hello", Reason: "memory", Detail: "it used too much"}
+		s := startSite(t, &fakePool{workers: []*fakeWorker{dying}}, func(o *Options) { o.Development = development })
+		res, body := s.do("GET", "/hello", nil)
+		want := "Function failed due to not having enough compute resources (please check logs)"
+		if development {
+			want += "\nit used too much"
+		}
+		checkProblem(t, res, body, 546, "WORKER_RESOURCE_LIMIT", want, "", false)
+		if rec := s.record(); !errors.Is(rec.Err, function.ErrLimit) || !errors.Is(rec.Err, function.ErrWorkerGone) || rec.Code != function.CodeResourceLimit {
+			t.Errorf("%+v", rec)
+		}
+	}
+}
+
+func TestLimitReachedBeforeDeliveryIsRetried(t *testing.T) {
+	gone := startWorker(t, "gone", func(*net.UnixConn, *bufio.Reader) {})
+	gone.client = upstream.New("/nonexistent/socket")
+	gone.limit = &function.LimitError{Slug: "hello", Reason: "memory", Detail: "it used too much"}
+	alive := startWorker(t, "alive", answering(func(*http.Request) string { return text(200, "alive") }))
+	s := startSite(t, &fakePool{workers: []*fakeWorker{gone, alive}}, nil)
+	if res, body := s.do("GET", "/hello", nil); res.StatusCode != 200 || body != "alive" {
+		t.Errorf("%d %s", res.StatusCode, body)
+	}
+}
+
 func TestNoRetryAfterDelivery(t *testing.T) {
 	dying := startWorker(t, "dying", func(_ *net.UnixConn, r *bufio.Reader) { http.ReadRequest(r) })
 	pool := &fakePool{workers: []*fakeWorker{dying}}

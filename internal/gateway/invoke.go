@@ -76,7 +76,9 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, c *Call, lease 
 		OnHead:    c.onHead,
 	})
 	if errors.Is(err, function.ErrWorkerGone) || errors.Is(err, upstream.ErrAnswerCut) {
-		lease.Suspect()
+		if limit := lease.Suspect(); limit != nil {
+			err = &limitError{err, limit}
+		}
 	}
 	if c.switched {
 		c.open.Add(-1)
@@ -88,3 +90,9 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, c *Call, lease 
 	}
 	return err
 }
+
+// A limitError is a worker's end for which a limit is to blame.
+type limitError struct{ err, limit error }
+
+func (e *limitError) Error() string   { return e.limit.Error() }
+func (e *limitError) Unwrap() []error { return []error{e.limit, e.err} }

@@ -35,8 +35,9 @@ type Lease interface {
 	// ExecutionID is the worker's, a UUID.
 	ExecutionID() string
 	// Suspect is called before Release when the worker broke off without a
-	// whole answer, so that no other request is sent to one that is ending.
-	Suspect()
+	// whole answer, so that no other request is sent to one that is ending. It
+	// returns a *function.LimitError if that is why it ended, else nil.
+	Suspect() error
 	// Release gives the worker back. It is called exactly once.
 	Release()
 }

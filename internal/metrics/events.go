@@ -143,7 +143,7 @@ func (m *Metrics) Exit(slug, reason string, cpu time.Duration) {
 	defer m.mu.Unlock()
 	s.ended += cpu
 	m.exits.WithLabelValues(s.label(), oneOf(reason, "exited", "early_drop", "code_changed", "termination_requested",
-		"cpu_time", "memory", "wall_clock_time")).Inc()
+		"cpu_time", "memory", "wall_clock_time", "tmp_size")).Inc()
 }
 
 // other stands for all values of a label that are not expected.

@@ -46,7 +46,7 @@ func newFamilies() families {
 		starts:   histogram("cold_start_seconds", "Time from the first need of a worker to one that serves. bundle is cached or built.", startBuckets, "bundle"),
 		phases:   histogram("cold_start_phase_seconds", "Parts of selvedge_cold_start_seconds. phase is queue (for a place among the starts), bundle, spawn (of a process; 0 for a pre-started one) or load (of the function).", startBuckets, "phase"),
 		failures: counter("boot_failures_total", "Starts that failed. stage is bundle, load, serve or other.", "stage"),
-		exits:    counter("worker_exits_total", "Workers that ended after they had served. reason is early_drop (idle), code_changed, termination_requested (of the server), cpu_time, memory, wall_clock_time, exited (by itself) or other.", "reason"),
+		exits:    counter("worker_exits_total", "Workers that ended after they had served. reason is early_drop (idle), code_changed, termination_requested (of the server), cpu_time, memory, wall_clock_time, tmp_size, exited (by itself) or other.", "reason"),
 	}
 }
 

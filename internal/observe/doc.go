@@ -71,11 +71,11 @@
 //	cpu_time_ms    processor time the worker used
 //	memory_mb      the most memory it had, in units of 2^20 bytes
 //
-// event shutdown, at WARN when a limit of processor time or memory was the
+// event shutdown, at WARN when a limit of processor time, memory or files was the
 // reason, else at INFO:
 //
 //	reason*        wall_clock_time, cpu_time, memory, early_drop,
-//	               termination_requested or code_changed
+//	               termination_requested, tmp_size or code_changed
 //	detail, exit_code*, cpu_time_ms*, memory_mb*  as above
 //
 // Messages of the server (event server) have their own attributes next to the

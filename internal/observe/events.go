@@ -109,6 +109,7 @@ const (
 	ReasonEarlyDrop   = "early_drop"
 	ReasonTermination = "termination_requested"
 	ReasonCodeChanged = "code_changed"
+	ReasonTmpSize     = "tmp_size"
 )
 
 // BootTimes are the parts of a boot, one after the other.
@@ -169,7 +170,7 @@ func (e *Event) level() slog.Level {
 	case BootFailure, UncaughtException:
 		return slog.LevelError
 	case Shutdown:
-		if e.Reason == ReasonCPU || e.Reason == ReasonMemory {
+		if e.Reason == ReasonCPU || e.Reason == ReasonMemory || e.Reason == ReasonTmpSize {
 			return slog.LevelWarn
 		}
 	}

@@ -105,15 +105,13 @@ func (g *group) finish(m *member) {
 		return
 	}
 	m.finishing = true
-	reason := m.retiring
-	limit := function.Defaults().WallClock
-	if g.fn != nil {
-		limit = g.fn.Limits.WallClock
-	}
+	reason := unloadReason(m.retiring)
+	// The guard ends it sooner, and says that it was the wall clock.
+	end := m.born.Add(m.ward.limits.WallClock + lastWords)
 	g.p.wg.Add(1)
 	go func() {
 		defer g.p.wg.Done()
-		ctx, cancel := context.WithTimeout(g.p.patience, limit)
+		ctx, cancel := context.WithDeadline(g.p.patience, end)
 		defer cancel()
 		m.w.Retire(ctx, reason)
 	}()

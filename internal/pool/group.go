@@ -53,14 +53,22 @@ type member struct {
 	// client and absolute are the worker's, which no longer change.
 	client   *upstream.Client
 	absolute bool
+	ward     *ward
+	born     time.Time // when it began to serve
 
 	// The rest is guarded by the group's lock.
 	inFlight, served int
 	suspects         int    // leases that doubt it lives
 	retiring         string // the reason, "" while it takes requests
+	leaving          string // the reason, while it does so until it is replaced
 	finishing        bool
 	idleSince        time.Time
 	load             cpuMeter
+	leases           leases
+	account          account
+	detail           string               // says more of the reason
+	exceeded         *function.LimitError // why it was stopped, nil for not
+	cut              int                  // requests in flight when it was
 }
 
 func newGroup(p *Pool, slug string) *group { return &group{p: p, slug: slug} }
@@ -81,13 +89,13 @@ func (g *group) acquire(ctx context.Context) (*Lease, error) {
 		}
 		return nil, g.broken
 	}
-	idle, patience := g.fn.Limits.RequestIdle, g.fn.Limits.QueueTime
+	patience := g.fn.Limits.QueueTime
 	if g.queue.length == 0 { // else those who wait come first
 		if m := g.pick(); m != nil {
-			m.take()
+			l := m.take()
 			g.scale()
 			g.mu.Unlock()
-			return &Lease{m: m, requestIdle: idle}, nil
+			return l, nil
 		}
 	}
 	now := time.Now()
@@ -115,7 +123,7 @@ func (g *group) acquire(ctx context.Context) (*Lease, error) {
 		if a.err != nil {
 			return nil, a.err
 		}
-		return &Lease{m: a.m, requestIdle: idle}, nil
+		return a.l, nil
 	case <-ctx.Done():
 		cause = context.Cause(ctx)
 	case <-timer.C:
@@ -135,10 +143,10 @@ func (g *group) acquire(ctx context.Context) (*Lease, error) {
 	case a.err != nil:
 		return nil, a.err
 	case ctx.Err() != nil:
-		a.m.release()
+		a.l.Release()
 		return nil, context.Cause(ctx)
 	default: // just in time
-		return &Lease{m: a.m, requestIdle: idle}, nil
+		return a.l, nil
 	}
 }
 
@@ -191,7 +199,6 @@ func (g *group) handOver() {
 		if m == nil {
 			return
 		}
-		m.take()
 		g.queue.serve(m, time.Now())
 	}
 }

@@ -5,12 +5,17 @@ import (
 
 	"github.com/selvedge-dev/selvedge/internal/function"
 	"github.com/selvedge-dev/selvedge/internal/upstream"
+	"github.com/selvedge-dev/selvedge/internal/worker"
 )
 
 // A Lease is the right to send one request to one worker.
 type Lease struct {
-	m           *member
-	requestIdle time.Duration
+	m *member
+
+	// The rest is guarded by the group's lock. next and prev are the member's
+	// leases that were given out after and before this one.
+	next, prev *Lease
+	bill       bill
 }
 
 // Upstream is the client to the worker.
@@ -20,7 +25,7 @@ func (l *Lease) Upstream() *upstream.Client { return l.m.client }
 func (l *Lease) Absolute() bool { return l.m.absolute }
 
 // RequestIdle bounds the wait for the first byte of the answer.
-func (l *Lease) RequestIdle() time.Duration { return l.requestIdle }
+func (l *Lease) RequestIdle() time.Duration { return l.m.ward.limits.RequestIdle }
 
 // ExecutionID is the worker's.
 func (l *Lease) ExecutionID() string { return l.m.w.ID }
@@ -32,8 +37,12 @@ const suspectPatience = 250 * time.Millisecond
 
 // Suspect is called before Release when the worker broke off: it waits a
 // moment for its end to be known. Meanwhile nobody's request goes to a process
-// that is about to be gone.
-func (l *Lease) Suspect() {
+// that is about to be gone. It returns a *function.LimitError if that is why,
+// else nil.
+func (l *Lease) Suspect() error {
+	if err := l.m.limitError(); err != nil {
+		return err
+	}
 	l.m.suspect(1)
 	defer l.m.suspect(-1)
 	timer := time.NewTimer(suspectPatience)
@@ -41,7 +50,11 @@ func (l *Lease) Suspect() {
 	select {
 	case <-l.m.w.Done():
 	case <-timer.C:
+		if l.m.w.State() == worker.Exited { // and its end is being tidied up
+			<-l.m.w.Done()
+		}
 	}
+	return l.m.limitError()
 }
 
 func (m *member) suspect(by int) {
@@ -55,18 +68,12 @@ func (m *member) suspect(by int) {
 }
 
 // Release gives the worker back. It must be called exactly once.
-func (l *Lease) Release() { l.m.release() }
-
-// take counts a request; the group's lock is held.
-func (m *member) take() {
-	m.inFlight++
-	m.served++
-}
-
-func (m *member) release() {
+func (l *Lease) Release() {
+	m := l.m
 	g := m.g
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	m.leases.remove(l)
 	m.inFlight--
 	if m.inFlight == 0 {
 		m.idleSince = time.Now()
@@ -83,4 +90,40 @@ func (m *member) release() {
 	if g.queue.length > 0 {
 		g.scale()
 	}
+}
+
+// take counts a request and returns the right to it; the group's lock is held.
+func (m *member) take() *Lease {
+	l := &Lease{m: m}
+	m.leases.push(l)
+	m.inFlight++
+	m.served++
+	return l
+}
+
+// leases are those of one member, in the order they were given out.
+type leases struct{ first, last *Lease }
+
+func (s *leases) push(l *Lease) {
+	l.prev = s.last
+	if s.last == nil {
+		s.first = l
+	} else {
+		s.last.next = l
+	}
+	s.last = l
+}
+
+func (s *leases) remove(l *Lease) {
+	if l.prev == nil {
+		s.first = l.next
+	} else {
+		l.prev.next = l.next
+	}
+	if l.next == nil {
+		s.last = l.prev
+	} else {
+		l.next.prev = l.prev
+	}
+	l.next, l.prev = nil, nil
 }

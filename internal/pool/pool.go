@@ -75,6 +75,8 @@ type Exit struct {
 	ExecutionID string
 	// Reason is why it was retired, "" when it ended by itself.
 	Reason string
+	// Detail says which limit it reached or came near to, "" for none.
+	Detail string
 	// Requests it served, and had in flight when it ended.
 	Requests, InFlight int
 	worker.Exit
@@ -85,6 +87,10 @@ const (
 	ReasonCodeChanged = "code_changed"
 	ReasonIdle        = "early_drop"
 	ReasonTermination = "termination_requested"
+	ReasonMemory      = "memory"
+	ReasonCPU         = "cpu_time"
+	ReasonWallClock   = "wall_clock_time"
+	ReasonFiles       = "tmp_size"
 )
 
 // Options configure a Pool.
@@ -129,6 +135,10 @@ type Pool struct {
 	patience context.Context // ends the wait for background work
 	hurry    context.CancelFunc
 	wg       sync.WaitGroup
+
+	// The guards go on while workers drain.
+	unguard context.CancelFunc
+	guards  sync.WaitGroup
 }
 
 // New returns a pool without functions and begins to start processes ahead.
@@ -144,6 +154,10 @@ func New(o Options) *Pool {
 	p.wg.Add(2)
 	go p.warm.run()
 	go p.reap()
+	guarded, unguard := context.WithCancel(context.Background())
+	p.unguard = unguard
+	p.guards.Go(func() { p.guard(guarded) })
+	p.guards.Go(func() { p.guardFiles(guarded) })
 	return p
 }
 
@@ -236,6 +250,10 @@ func (p *Pool) Close(ctx context.Context) error {
 		g.close(function.ErrClosed, ReasonTermination)
 	}
 	p.cancel()
+	defer func() {
+		p.unguard()
+		p.guards.Wait()
+	}()
 	drained := make(chan struct{})
 	go func() {
 		p.warm.close()

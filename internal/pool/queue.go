@@ -18,7 +18,7 @@ type waiter struct {
 }
 
 type assigned struct {
-	m   *member
+	l   *Lease
 	err error
 }
 
@@ -70,7 +70,7 @@ func (q *queue) serve(m *member, now time.Time) {
 	w := q.first
 	q.remove(w)
 	q.flow.served(now)
-	w.ch <- assigned{m: m}
+	w.ch <- assigned{l: m.take()}
 }
 
 // refuse answers all of them.

@@ -25,7 +25,7 @@ func TestQueueKeepsTheOrder(t *testing.T) {
 	for _, i := range []int{1, 2, 4, 6} {
 		m := new(member)
 		q.serve(m, now)
-		if got := <-w[i].ch; got.m != m || got.err != nil {
+		if got := <-w[i].ch; got.l.m != m || got.err != nil {
 			t.Errorf("waiter %d got %+v", i, got)
 		}
 	}

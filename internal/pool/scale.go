@@ -13,11 +13,14 @@ func (g *group) scale() {
 	if g.fn == nil || g.closed != nil {
 		return
 	}
-	live := 0
+	live, leaving := 0, 0
 	busy := true // all of them are
 	for _, m := range g.members {
 		if g.serves(m) {
 			live++
+			if m.leaving != "" {
+				leaving++
+			}
 			busy = m.busy() && busy
 		}
 	}
@@ -29,6 +32,7 @@ func (g *group) scale() {
 	case live+g.starting == 0 && g.wanted, live > 0 && busy && g.starting == 0:
 		want = 1
 	}
+	want = max(want, leaving-g.starting)
 	if g.retry.fails > 0 {
 		want = min(want, 1-g.starting) // one finds out for all
 	}
@@ -56,7 +60,8 @@ func (g *group) vacancies() int {
 	for _, m := range g.members {
 		// A worker for one request may long outlive it with background work,
 		// and there could be any number of them.
-		if g.serves(m) || g.fn.Policy == function.OneShot && m.generation == g.generation {
+		serves := g.serves(m) && m.leaving == ""
+		if serves || g.fn.Policy == function.OneShot && m.generation == g.generation {
 			n--
 		}
 	}
@@ -110,6 +115,7 @@ func (g *group) started(l *launch, m *member, err error) {
 	case m != nil:
 		g.retry.succeeded()
 		g.adopt(m)
+		g.replaced(m)
 		g.handOver()
 	case current && g.closed == nil:
 		failed = true
@@ -136,6 +142,7 @@ func (g *group) leaving() string {
 // adopt adds a member and watches for its end.
 func (g *group) adopt(m *member) {
 	m.idleSince = time.Now()
+	m.ward.m = m
 	g.members = append(g.members, m)
 	g.p.wg.Add(1)
 	go g.watch(m)
@@ -145,14 +152,18 @@ func (g *group) adopt(m *member) {
 func (g *group) watch(m *member) {
 	defer g.p.wg.Done()
 	<-m.w.Done()
+	_ = m.limitError() // a full heap is known now
 	exit := Exit{Slug: g.slug, ExecutionID: m.w.ID, Exit: m.w.Exit()}
 	g.mu.Lock()
 	if i := slices.Index(g.members, m); i >= 0 {
 		g.members = slices.Delete(g.members, i, i+1)
 	}
-	exit.Requests, exit.InFlight = m.served, m.inFlight
-	if exit.Asked { // else it ended by itself, whatever was to become of it
-		exit.Reason = m.retiring
+	exit.Requests, exit.InFlight = m.served, max(m.inFlight, m.cut)
+	switch {
+	case m.exceeded != nil:
+		exit.Reason, exit.Detail = m.exceeded.Reason, m.exceeded.Detail
+	case exit.Asked: // else it ended by itself, whatever was to become of it
+		exit.Reason, exit.Detail = m.retiring, m.detail
 	}
 	// Leases of it may still be given back, when nobody waits for the pool's
 	// goroutines any more: that must not start another one.

@@ -30,6 +30,9 @@ type launch struct {
 	first bool
 	// checked and fails are the group's when it began.
 	checked, fails int
+	// ward is the worker that loads, nil for none. It is guarded by the group's
+	// lock.
+	ward *ward
 }
 
 // start brings up one worker and hands it, or the failure, to the group.
@@ -42,7 +45,7 @@ func (g *group) start(l *launch) {
 	close(l.built)
 	var w *worker.Worker
 	if err == nil {
-		w, built, err = g.p.bring(l, built, &boot)
+		w, built, err = g.bring(l, built, &boot)
 	}
 	boot.Total = time.Since(began)
 	if err != nil {
@@ -53,6 +56,7 @@ func (g *group) start(l *launch) {
 	g.p.opts.Observer.Boot(boot)
 	g.started(l, &member{
 		g: g, w: w, generation: l.generation, bundle: built.Name, client: w.Upstream(), absolute: w.Absolute(),
+		ward: l.ward, born: time.Now(),
 	}, nil)
 }
 
@@ -72,14 +76,15 @@ func (p *Pool) build(l *launch) (*bundle.Bundle, error) {
 
 // bring spawns and loads. The phases go into boot. The bundle it returns is
 // the one that runs.
-func (p *Pool) bring(l *launch, built *bundle.Bundle, boot *Boot) (*worker.Worker, *bundle.Bundle, error) {
-	w, err := p.load(l, built, boot)
+func (g *group) bring(l *launch, built *bundle.Bundle, boot *Boot) (*worker.Worker, *bundle.Bundle, error) {
+	p := g.p
+	w, err := g.load(l, built, boot)
 	var fault *function.BootError
 	if errors.As(err, &fault) && built.Packages && built.Unbundled == (deno.Unbundled{}) {
 		// Packages can do what a bundle cannot hold, such as requiring a file
 		// whose name they compute. If the source runs, that was it.
 		if plain, berr := p.opts.Builder.BuildUnbundled(l.ctx, l.fn); berr == nil {
-			if again, lerr := p.load(l, plain, boot); lerr == nil {
+			if again, lerr := g.load(l, plain, boot); lerr == nil {
 				if kerr := plain.Keep(); kerr != nil {
 					p.opts.Log.Warn("the next start looks again for how the function runs", "function", l.fn.Slug, "err", kerr)
 				}
@@ -93,8 +98,8 @@ func (p *Pool) bring(l *launch, built *bundle.Bundle, boot *Boot) (*worker.Worke
 	return w, built, nil
 }
 
-func (p *Pool) load(l *launch, built *bundle.Bundle, boot *Boot) (*worker.Worker, error) {
-	f := l.fn
+func (g *group) load(l *launch, built *bundle.Bundle, boot *Boot) (*worker.Worker, error) {
+	p, f := g.p, l.fn
 	boot.Bundle, boot.Cached = built.Took, built.Cached
 	boot.Unbundled = built.Unbundled != (deno.Unbundled{})
 	queued := time.Now()
@@ -112,6 +117,8 @@ func (p *Pool) load(l *launch, built *bundle.Bundle, boot *Boot) (*worker.Worker
 		}
 		boot.Spawn = w.Spawn
 	}
+	bare, _ := w.Memory()
+	g.loading(l, &ward{w: w, limits: f.Limits, bare: bare})
 	loading := time.Now()
 	clean := p.cleaner(built)
 	ready, err := w.Load(l.ctx, worker.Assignment{
@@ -125,6 +132,7 @@ func (p *Pool) load(l *launch, built *bundle.Bundle, boot *Boot) (*worker.Worker
 		},
 	})
 	if err != nil {
+		g.loading(l, nil)
 		w.Stop()
 		var fault *function.BootError
 		if errors.As(err, &fault) {
@@ -134,6 +142,13 @@ func (p *Pool) load(l *launch, built *bundle.Bundle, boot *Boot) (*worker.Worker
 	}
 	boot.Load, boot.Evaluate = time.Since(loading), ready.Evaluate
 	return w, nil
+}
+
+// loading has the launch's worker looked after while it loads.
+func (g *group) loading(l *launch, d *ward) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l.ward = d
 }
 
 func (p *Pool) profile(f *function.Function, built *bundle.Bundle) deno.Profile {

@@ -88,12 +88,17 @@ const unloadPatience = 5 * time.Second
 // Retire ends a ready worker that has no requests left: it tells the function
 // why, waits until its background work is done or ctx ends, and stops it.
 func (w *Worker) Retire(ctx context.Context, reason string) {
+	w.Unload(ctx, reason)
+	w.Stop()
+}
+
+// Unload is Retire without the end. It has an effect once.
+func (w *Worker) Unload(ctx context.Context, reason string) {
 	if err := w.move(Retiring); err == nil {
 		if _, err := w.control.Write(deno.UnloadLine(reason)); err == nil && w.await(ctx, w.heard, unloadPatience) {
 			w.await(ctx, w.settled, 0)
 		}
 	}
-	w.Stop()
 }
 
 // await waits for ch, no longer than patience unless that is 0, and reports
@@ -116,6 +121,9 @@ func (w *Worker) await(ctx context.Context, ch <-chan struct{}, patience time.Du
 // Ping asks for a sign of life, which the worker gives when its event loop
 // turns. There must be no other ping without one, or the channel could fill.
 func (w *Worker) Ping() { _, _ = w.control.Write(deno.PingLine()) } // its end is seen elsewhere
+
+// Collect has the worker collect its garbage when its event loop turns.
+func (w *Worker) Collect() { _, _ = w.control.Write(deno.CollectLine()) }
 
 // Signs counts the worker's signs of life: answers to Ping, and handlers of
 // requests that began or ended, at most 20 a second of those.

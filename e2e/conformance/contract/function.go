@@ -62,12 +62,12 @@ func workerLife() []Row {
 	)
 	return []Row{
 		{Says: "256 MB of memory: the V8 heap ends there.", Tests: []string{"internal/worker.TestProcessEnds/memory", "internal/config.TestDefaults"}},
-		{Says: "256 MB of memory: what lies outside of the heap, too.", Missing: unbound},
-		{Says: "2 s of CPU a request, and retirement after 1 s.", Missing: unbound},
-		{Says: "400 s of a worker's life.", Missing: unbound + "; it bounds only how long a worker may take to retire"},
+		{Says: "256 MB of memory: what lies outside of the heap, too.", Tests: []string{"internal/pool.TestHardLimits", "internal/pool.TestGarbageIsNotMemory", "e2e.TestLimitsAreAnswered546"}},
+		{Says: "2 s of CPU a request, and retirement after 1 s.", Tests: []string{"internal/pool.TestHardLimits", "internal/pool.TestSoftLimits", "internal/pool.TestManyDearRequests", "internal/pool.TestLoopBesideOthers"}},
+		{Says: "400 s of a worker's life.", Tests: []string{"internal/pool.TestHardLimits", "internal/pool.TestWallClockLosesNothing"}},
 		{Says: "150 s until the first byte of an answer.", Tests: []string{sdk + "errors/idle_timeout", "internal/gateway.TestIdleTimeout"}},
 		{Says: "20 MB for a bundle.", Missing: unbound},
-		{Says: "256 MB in `/tmp`, which is the worker's own.", Tests: []string{"internal/worker.TestOwnFolder"}, Missing: "the folder is its own, but as large as the disk"},
+		{Says: "256 MB in `/tmp`, which is the worker's own.", Tests: []string{"internal/worker.TestOwnFolder", "internal/pool.TestHardLimits"}},
 		{Says: "`EdgeRuntime.waitUntil(promise)`: the worker is not stopped before it settles.",
 			Tests: []string{waits + "for_waitUntil", waits + "for_all_of_several,_also_rejected", "e2e.TestExampleBackgroundTask", "internal/pool.TestCloseWaitsForBackgroundWork"}},
 		{Says: "`beforeunload` has a `detail.reason`.", Tests: []string{"internal/worker.TestRetire"}},
@@ -88,7 +88,7 @@ func workerLife() []Row {
 		{Says: "Event `shutdown`: a reason, CPU time and memory.", Tests: []string{"e2e.TestScalesToZeroWhenIdle", "internal/pool.TestBackToZero", "internal/observe.TestGoldens"}},
 		{Says: "Reasons `early_drop`, `code_changed` and `termination_requested`.",
 			Tests: []string{"e2e.TestScalesToZeroWhenIdle", "internal/pool.TestUpdateLetsRequestsFinish", "internal/pool.TestCloseWaitsForRequests"}},
-		{Says: "Reasons `wall_clock_time`, `cpu_time` and `memory`.", Missing: "the limits they tell of are not enforced"},
+		{Says: "Reasons `wall_clock_time`, `cpu_time` and `memory`.", Tests: []string{"e2e.TestLimitsAreAnswered546", "internal/pool.TestSoftLimits"}},
 	}
 }
 

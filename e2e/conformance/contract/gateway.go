@@ -66,7 +66,7 @@ func platformErrors() []Row {
 		{Says: "503 `BOOT_ERROR`: it does not start; a throw at its top level is that.", Tests: []string{errors + "function_that_does_not_start", "internal/worker.TestBootErrors"}},
 		{Says: "500 `WORKER_ERROR`: it ended while it had the request.", Tests: []string{errors + "worker_gone_before_an_answer", "e2e.TestCrashIsNoticedAndReplaced"}},
 		{Says: "504 `IDLE_TIMEOUT`: no byte in time.", Tests: []string{errors + "idle_timeout", "internal/gateway.TestIdleTimeout"}},
-		{Says: "546 `WORKER_RESOURCE_LIMIT`: it used up memory, CPU or its time.", Missing: "limits are not told from crashes yet: 500 `WORKER_ERROR`"},
+		{Says: "546 `WORKER_RESOURCE_LIMIT`: it used up memory, CPU or its time.", Tests: []string{"e2e.TestLimitsAreAnswered546", "internal/gateway.TestLimitReached"}},
 		{Says: "413 `REQUEST_TOO_LARGE`.", Tests: []string{errors + "body_too_large", chromium + "supabase-js/errors/body_too_large", curl + "a_body_of_21_MB_is_too_large", "internal/gateway.TestBodyLimit"}},
 		{Says: "503 `OVERLOADED` with `Retry-After`: too many wait.", Tests: []string{errors + "overloaded", chromium + "supabase-js/errors/overloaded"}},
 		{Says: "429 `OVERLOADED` with `Retry-After`: a caller calls too often.", Tests: []string{errors + "too_many_calls", chromium + "supabase-js/errors/too_many_calls"}},

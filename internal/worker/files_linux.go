@@ -1,0 +1,32 @@
+package worker
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// deletedFiles returns how many bytes are in files that the process has open
+// and that have no name any more. It is 0 where the system does not let us
+// look, as it does for a process of another user.
+func (w *Worker) deletedFiles() int64 {
+	dir := "/proc/" + strconv.Itoa(w.cmd.Process.Pid) + "/fd"
+	f, err := os.Open(dir)
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(-1)
+	var total int64
+	for _, name := range names {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink == 0 {
+			total += allocated(info)
+		}
+	}
+	return total
+}

@@ -182,6 +182,19 @@ func (s *server) run(ctx context.Context, w io.Writer) error {
 	var failure error
 	select {
 	case sig := <-signals:
+		// A load balancer, whose agent sends SIGTERM, has to see that it must
+		// look elsewhere; somebody at a terminal does not.
+		if delay := s.cfg.DrainDelay; sig == syscall.SIGTERM && delay > 0 {
+			s.gateway.SetHealthy(false)
+			fmt.Fprintf(w, "%s: serving on for %s, with /health at 503; repeat it to finish now\n", sig, delay)
+			timer := time.NewTimer(delay)
+			select {
+			case <-timer.C:
+			case <-signals:
+			case failure = <-s.served:
+			}
+			timer.Stop()
+		}
 		fmt.Fprintf(w, "%s: finishing requests, for %s at most; repeat it to stop at once\n", sig, s.cfg.DrainTimeout)
 	case <-ctx.Done():
 	case failure = <-s.served:

@@ -39,7 +39,7 @@ func (o observer) Boot(b pool.Boot) {
 	})
 	observe.Event{
 		Kind: observe.Boot, Slug: b.Slug, ExecutionID: b.ExecutionID, Cached: b.Cached,
-		Boot: observe.BootTimes{Queue: b.Queue, Bundle: b.Bundle, Spawn: b.Spawn, Load: b.Load},
+		Boot: observe.BootTimes{Queue: b.Queue, Bundle: b.Bundle, Spawn: b.Spawn, Load: b.Load, Evaluate: b.Evaluate},
 	}.Log(o.log)
 }
 

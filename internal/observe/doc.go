@@ -60,6 +60,7 @@
 //	bundle_ms*     part of it spent bundling, or finding that unnecessary
 //	spawn_ms*      part of it spent starting the process
 //	load_ms*       part of it spent loading and evaluating the function
+//	evaluate_ms*   part of load_ms spent in the function's own modules
 //	bundle_cached* whether the bundle was there already
 //
 // events boot_failure and uncaught_exception, at ERROR, whose msg is the error's
@@ -68,15 +69,15 @@
 //	reason         what kind of failure
 //	detail         an excerpt of the source or a stack, several lines
 //	exit_code      of the worker's process, 128 plus the signal for a killed one
-//	cpu_time_ms    processor time the worker used
-//	memory_mb      the most memory it had, in units of 2^20 bytes
+//	cpu_time_used  processor time the worker used, in milliseconds
+//	memory_used    the most resident memory it had, in bytes
 //
 // event shutdown, at WARN when a limit of processor time, memory or files was the
 // reason, else at INFO:
 //
 //	reason*        wall_clock_time, cpu_time, memory, early_drop,
 //	               termination_requested, tmp_size or code_changed
-//	detail, exit_code*, cpu_time_ms*, memory_mb*  as above
+//	detail, exit_code*, cpu_time_used*, memory_used*  as above
 //
 // Messages of the server (event server) have their own attributes next to the
 // keys above; a time.Duration among them is in milliseconds too, and errors

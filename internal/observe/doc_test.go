@@ -21,7 +21,7 @@ func TestKeysAreDocumented(t *testing.T) {
 	Line{Slug: "fn", ExecutionID: "e", RequestID: "r", Text: "text", Raw: true, Cut: 1}.Log(log)
 	for _, kind := range []Kind{Boot, BootFailure, UncaughtException, Shutdown} {
 		Event{
-			Kind: kind, Slug: "fn", ExecutionID: "e", RequestID: "r", Boot: BootTimes{1, 1, 1, 1}, Cached: true,
+			Kind: kind, Slug: "fn", ExecutionID: "e", RequestID: "r", Boot: BootTimes{1, 1, 1, 1, 1}, Cached: true,
 			Reason: ReasonMemory, Message: "message", Detail: "detail", ExitCode: 1, CPU: time.Second, Memory: 1 << 20,
 		}.Log(log)
 	}

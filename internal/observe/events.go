@@ -118,9 +118,11 @@ type BootTimes struct {
 	Bundle time.Duration // bundling, or finding that unnecessary
 	Spawn  time.Duration // starting the process
 	Load   time.Duration // loading and evaluating the function
+	// Evaluate is the part of Load spent in the function's own modules.
+	Evaluate time.Duration
 }
 
-// Total is the sum of the parts.
+// Total is the sum of the parts that follow each other.
 func (b BootTimes) Total() time.Duration { return b.Queue + b.Bundle + b.Spawn + b.Load }
 
 // An Event is something that happened in a worker's life.
@@ -201,6 +203,10 @@ type entry interface {
 	slog.LogValuer
 	// event is the value of the key of that name.
 	event() string
+	// function is the slug, "" for none.
+	function() string
+	// short is a copy whose texts have at most limit bytes, with the message.
+	short(msg string, limit int) (string, entry)
 	// attrs adds what JSON has after msg.
 	attrs(to []slog.Attr) []slog.Attr
 	// pretty adds the text after the time, with its end of line.
@@ -242,6 +248,8 @@ func (r *Request) LogValue() slog.Value { return groupOf(r) }
 
 func (r *Request) event() string { return "request" }
 
+func (r *Request) function() string { return r.Slug }
+
 func (r *Request) attrs(to []slog.Attr) []slog.Attr {
 	to = appendIDs(to, r.Slug, r.ExecutionID, r.RequestID)
 	to = append(to,
@@ -268,6 +276,8 @@ func (l *Line) LogValue() slog.Value { return groupOf(l) }
 
 func (l *Line) event() string { return "log" }
 
+func (l *Line) function() string { return l.Slug }
+
 func (l *Line) attrs(to []slog.Attr) []slog.Attr {
 	to = appendIDs(to, l.Slug, l.ExecutionID, l.RequestID)
 	if l.Raw {
@@ -284,6 +294,8 @@ func (e *Event) LogValue() slog.Value { return groupOf(e) }
 
 func (e *Event) event() string { return string(e.Kind) }
 
+func (e *Event) function() string { return e.Slug }
+
 func (e *Event) attrs(to []slog.Attr) []slog.Attr {
 	to = appendIDs(to, e.Slug, e.ExecutionID, e.RequestID)
 	if e.Kind == Boot {
@@ -293,6 +305,7 @@ func (e *Event) attrs(to []slog.Attr) []slog.Attr {
 			slog.Float64("bundle_ms", milliseconds(e.Boot.Bundle)),
 			slog.Float64("spawn_ms", milliseconds(e.Boot.Spawn)),
 			slog.Float64("load_ms", milliseconds(e.Boot.Load)),
+			slog.Float64("evaluate_ms", milliseconds(e.Boot.Evaluate)),
 			slog.Bool("bundle_cached", e.Cached),
 		)
 	}
@@ -305,10 +318,10 @@ func (e *Event) attrs(to []slog.Attr) []slog.Attr {
 		to = append(to, slog.Int("exit_code", e.ExitCode))
 	}
 	if over || e.CPU != 0 {
-		to = append(to, slog.Float64("cpu_time_ms", milliseconds(e.CPU)))
+		to = append(to, slog.Float64("cpu_time_used", milliseconds(e.CPU)))
 	}
 	if over || e.Memory != 0 {
-		to = append(to, slog.Float64("memory_mb", megabytes(e.Memory)))
+		to = append(to, slog.Int64("memory_used", e.Memory))
 	}
 	return to
 }

@@ -18,8 +18,9 @@ const jsonTime = "2006-01-02T15:04:05.000Z"
 // A jsonHandler writes one JSON object a record. slog's own would do, but for
 // the time's format and at several times the allocations.
 type jsonHandler struct {
-	out   *sink
+	out   *sink // nil where lines are only kept
 	level slog.Level
+	keep  Keeper // nil for none
 
 	// pre is what WithAttrs gave, encoded, each with a comma before it. opened
 	// of the groups it opens are still open at its end.
@@ -61,11 +62,28 @@ func (h *jsonHandler) Handle(_ context.Context, rec slog.Record) error {
 	defer s.free()
 
 	e := entryOf(rec)
+	h.render(s, rec, e)
+	_, isRequest := e.(*Request)
+	if h.keep != nil {
+		h.keepLine(s.b, rec, e)
+	}
+	switch {
+	case h.out == nil:
+	case isRequest:
+		h.out.later(s.b)
+	default:
+		h.out.write(s.b)
+	}
+	return nil
+}
+
+// render puts the record's line into s.b.
+func (h *jsonHandler) render(s *scratch, rec slog.Record, e entry) {
 	event := "server"
 	if e != nil {
 		event = e.event()
 	}
-	b := append(s.b, '{')
+	b := append(s.b[:0], '{')
 	if !rec.Time.IsZero() {
 		b = append(b, `"time":"`...)
 		b = rec.Time.UTC().AppendFormat(b, jsonTime)
@@ -81,7 +99,7 @@ func (h *jsonHandler) Handle(_ context.Context, rec slog.Record) error {
 	opened := h.opened
 	if e != nil {
 		// Before what WithAttrs gave: an entry is in no group.
-		s.attrs = e.attrs(s.attrs)
+		s.attrs = e.attrs(s.attrs[:0])
 		for _, a := range s.attrs {
 			b = appendAttr(b, a)
 		}
@@ -104,12 +122,6 @@ func (h *jsonHandler) Handle(_ context.Context, rec slog.Record) error {
 		b = append(b, '}')
 	}
 	s.b = append(b, "}\n"...)
-	if _, ok := e.(*Request); ok {
-		h.out.later(s.b)
-	} else {
-		h.out.write(s.b)
-	}
-	return nil
 }
 
 // appendPending opens the pending groups for what add appends, and tells

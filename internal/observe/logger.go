@@ -32,6 +32,9 @@ type Options struct {
 	// the variables NO_COLOR, FORCE_COLOR and TERM=dumb decide, in this order,
 	// and then whether Out is a terminal.
 	Color *bool
+	// Keep, if not nil, is given each line that is written, as JSON whatever
+	// the format.
+	Keep Keeper
 }
 
 // New returns the server's logger. It is safe for concurrent use.
@@ -58,9 +61,10 @@ func New(opts Options) *slog.Logger {
 			level:   opts.Level,
 			color:   useColor(opts.Color, isTerminal),
 			columns: &columns{},
+			keep:    keepOnly(opts),
 		})
 	}
-	return slog.New(&jsonHandler{out: out, level: opts.Level})
+	return slog.New(&jsonHandler{out: out, level: opts.Level, keep: opts.Keep})
 }
 
 // WriteErrors returns how many records of log could not be written, 0 for a

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"testing/slogtest"
 	"time"
+
+	"github.com/selvedge-dev/selvedge/internal/recent"
 )
 
 var update = flag.Bool("update", false, "write the goldens anew")
@@ -63,7 +65,7 @@ func aDay(log *slog.Logger) {
 		return Event{Time: noon, Slug: slug, ExecutionID: "e-1", RequestID: "r-1"}
 	}
 	boot := ids("hello-world")
-	boot.Kind, boot.Cached, boot.Boot = Boot, true, BootTimes{Queue: 100 * time.Microsecond, Bundle: 900 * time.Microsecond, Spawn: 980 * time.Microsecond, Load: 2140 * time.Microsecond}
+	boot.Kind, boot.Cached, boot.Boot = Boot, true, BootTimes{Queue: 100 * time.Microsecond, Bundle: 900 * time.Microsecond, Spawn: 900 * time.Microsecond, Load: 2100 * time.Microsecond, Evaluate: 310 * time.Microsecond}
 	boot.Log(log)
 	boot.Slug, boot.RequestID, boot.Cached, boot.Boot = "slow", "", false, BootTimes{Queue: 2 * time.Millisecond, Bundle: 1234 * time.Millisecond, Spawn: 31400 * time.Microsecond, Load: 210 * time.Millisecond}
 	boot.Log(log)
@@ -131,6 +133,59 @@ func TestGoldens(t *testing.T) {
 				t.Errorf("got:\n%s\nwant:\n%s\nIf the new one is right: go test ./internal/observe -update", got.Bytes(), want)
 			}
 		})
+	}
+}
+
+// TestPrinter makes the pretty format of the JSON one.
+func TestPrinter(t *testing.T) {
+	for name, color := range map[string]bool{"pretty.txt": false, "pretty-color.txt": true} {
+		lines, err := os.ReadFile(filepath.Join("testdata", "json.txt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got bytes.Buffer
+		p := NewPrinter(&got, &color)
+		for line := range bytes.Lines(lines) {
+			p.Print(line)
+		}
+		gotLines, wantLines := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
+		if len(gotLines) != len(wantLines) {
+			t.Fatalf("%s: %d lines, want %d:\n%s", name, len(gotLines), len(wantLines), got.String())
+		}
+		for i, line := range gotLines {
+			// Attributes of the server have lost their types, and invalid
+			// bytes their values.
+			if strings.Contains(line, "took") || strings.Contains(line, "component") || strings.Contains(line, "header") || strings.Contains(line, "31m") && strings.Contains(line, "progress") {
+				continue
+			}
+			if line != wantLines[i] {
+				t.Errorf("%s:\n%q, want\n%q", name, line, wantLines[i])
+			}
+		}
+	}
+	var got bytes.Buffer
+	no := false
+	p := NewPrinter(&got, &no)
+	for _, line := range []string{
+		"no JSON \x1b[2J\n", "", "{", "[1]", `{"event":"boot","queue_ms":"a text"}`, `{"time":7}`,
+		`{"time":"2026-03-01T12:04:05.123Z","level":"WARN","event":"lost","msg":"3 lines are lost","lines":3,"list":[1,{"a":2}],"n":{"m":{"o":"p q"}}}` + "\n",
+	} {
+		p.Print([]byte(line))
+	}
+	for _, want := range []string{
+		`              no JSON \x1b[2J` + "\n", "              {\n", "              [1]\n",
+		`12:04:05.123  WARN 3 lines are lost  lines=3  list="[1,{\"a\":2}]"  n.m.o="p q"` + "\n",
+	} {
+		if !strings.Contains(got.String(), want) {
+			t.Errorf("%q is not in\n%s", want, got.String())
+		}
+	}
+	if p.Failed() {
+		t.Error("a line could not be written")
 	}
 }
 
@@ -394,4 +449,11 @@ func BenchmarkRequest(b *testing.B) {
 			}
 		})
 	}
+	b.Run("kept", func(b *testing.B) {
+		log := New(Options{Out: io.Discard, Format: FormatJSON, Keep: recent.New(recent.DefaultLimits(), func(string) bool { return true })})
+		b.ReportAllocs()
+		for b.Loop() {
+			request.Log(log)
+		}
+	})
 }

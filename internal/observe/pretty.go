@@ -66,6 +66,7 @@ type prettyHandler struct {
 	level   slog.Level
 	color   bool
 	columns *columns
+	keep    *jsonHandler // of what is kept, nil for none
 
 	suffix string // what WithAttrs gave, printed
 	prefix string // of keys: the names of the open groups
@@ -80,6 +81,9 @@ func (h *prettyHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	}
 	c := *h
 	c.suffix += string(p.b)
+	if h.keep != nil {
+		c.keep = h.keep.WithAttrs(attrs).(*jsonHandler)
+	}
 	return &c
 }
 
@@ -89,10 +93,16 @@ func (h *prettyHandler) WithGroup(name string) slog.Handler {
 	}
 	c := *h
 	c.prefix += name + "."
+	if h.keep != nil {
+		c.keep = h.keep.WithGroup(name).(*jsonHandler)
+	}
 	return &c
 }
 
-func (h *prettyHandler) Handle(_ context.Context, rec slog.Record) error {
+func (h *prettyHandler) Handle(ctx context.Context, rec slog.Record) error {
+	if h.keep != nil {
+		_ = h.keep.Handle(ctx, rec) // it has no errors
+	}
 	s := getScratch()
 	defer s.free()
 	p := printer{b: s.b, color: h.color, columns: h.columns, level: rec.Level}

@@ -50,6 +50,7 @@ type member struct {
 	w          *worker.Worker
 	generation int
 	bundle     string
+	version    string // the bundle's, as the function sees it
 	// client and absolute are the worker's, which no longer change.
 	client   *upstream.Client
 	absolute bool

@@ -161,6 +161,13 @@ func (s *prestarter) count() int {
 	return len(s.ready)
 }
 
+// waiting returns the processes that wait for a function to be.
+func (s *prestarter) waiting() []*worker.Worker {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.ready)
+}
+
 // close stops the processes that were never needed.
 func (s *prestarter) close() {
 	s.mu.Lock()

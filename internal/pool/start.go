@@ -55,7 +55,7 @@ func (g *group) start(l *launch) {
 	boot.ExecutionID = w.ID
 	g.p.opts.Observer.Boot(boot)
 	g.started(l, &member{
-		g: g, w: w, generation: l.generation, bundle: built.Name, client: w.Upstream(), absolute: w.Absolute(),
+		g: g, w: w, generation: l.generation, bundle: built.Name, version: built.Version(), client: w.Upstream(), absolute: w.Absolute(),
 		ward: l.ward, born: time.Now(),
 	}, nil)
 }

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"os"
 	"runtime"
 	"testing"
 )
@@ -22,6 +23,23 @@ func TestMemory(t *testing.T) {
 	}
 	sub.Stop()
 	if n, ok := sub.Memory(); ok {
+		t.Errorf("a worker that is gone has %d bytes", n)
+	}
+}
+
+func TestPSS(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/proc/self/smaps_rollup"); err != nil {
+		t.Skip("this kernel does not tell the proportional set size:", err)
+	}
+	sub := loaded(t, `Deno.serve(() => new Response(""));`)
+	own, _ := sub.Memory()
+	pss, ok := sub.PSS()
+	if !ok || pss < own/2 || pss > own+(512<<20) {
+		t.Errorf("the proportional set size is %d bytes (%v), of which its own are %d", pss, ok, own)
+	}
+	sub.Stop()
+	if n, ok := sub.PSS(); ok {
 		t.Errorf("a worker that is gone has %d bytes", n)
 	}
 }

@@ -26,8 +26,11 @@ const (
 
 // Options configure a Server.
 type Options struct {
-	// Metrics answers /metrics.
+	// Metrics answers /metrics, nil for nobody.
 	Metrics http.Handler
+	// Private, if not nil, is answered where the listener is a socket of the
+	// file system.
+	Private *Private
 	// Healthy is what /health says.
 	Healthy func() bool
 	// Log takes what goes wrong on connections.
@@ -38,13 +41,24 @@ type Options struct {
 type Server struct {
 	listener net.Listener
 	http     *http.Server
+	stop     context.CancelFunc // ends the answers that go on for ever
 }
 
 // New returns a server for the listener, which it closes. It answers once
 // Serve is called.
 func New(l net.Listener, o Options) *Server {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", o.Metrics)
+	index := "Selvedge's admin address:"
+	if o.Metrics != nil {
+		mux.Handle("GET /metrics", o.Metrics)
+		index += " /metrics (Prometheus),"
+	}
+	index += " /health"
+	stopping, stop := context.WithCancel(context.Background())
+	if _, isSocket := l.Addr().(*net.UnixAddr); isSocket && o.Private != nil {
+		o.Private.handle(mux, stopping)
+		index += ", /server, /functions, /workers, /logs"
+	}
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
 		status, text := http.StatusOK, "ok"
 		if !o.Healthy() {
@@ -56,13 +70,13 @@ func New(l net.Listener, o Options) *Server {
 		_ = json.NewEncoder(w).Encode(map[string]string{"message": text}) // the client may have gone
 	})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, "Selvedge's admin address: /metrics (Prometheus), /health\n")
+		_, _ = io.WriteString(w, index+"\n")
 	})
 	handler := http.Handler(mux)
 	if _, isTCP := l.Addr().(*net.TCPAddr); isTCP && Local(l.Addr()) {
 		handler = onlyLocalNames(mux)
 	}
-	return &Server{listener: l, http: &http.Server{
+	return &Server{listener: l, stop: stop, http: &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
@@ -82,6 +96,7 @@ func (s *Server) Serve() error {
 // Close stops accepting, and waits for the answers being given until ctx ends;
 // then it cuts them.
 func (s *Server) Close(ctx context.Context) error {
+	s.stop()
 	err := s.http.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		err = s.http.Close()

@@ -61,7 +61,11 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 // any more are left out; unreadable are the folders of other users.
 func Find(ctx context.Context, folders []string) (found []*Client, unreadable []string, err error) {
 	for _, folder := range folders {
-		if !trusted(folder) {
+		info, statErr := os.Lstat(folder)
+		if errors.Is(statErr, fs.ErrNotExist) {
+			continue
+		}
+		if statErr != nil || !trusted(info) {
 			unreadable = append(unreadable, folder)
 			continue
 		}
@@ -79,15 +83,11 @@ func Find(ctx context.Context, folders []string) (found []*Client, unreadable []
 	return found, unreadable, err
 }
 
-// trusted reports whether the folder can only have been made by this user, or
+// trusted reports whether a folder can only have been made by this user, or
 // this user is root: the folder for temporary files is everybody's.
-func trusted(folder string) bool {
-	info, err := os.Lstat(folder)
-	if err != nil || !info.IsDir() || info.Mode().Perm()&0o022 != 0 {
-		return false
-	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && (os.Geteuid() == 0 || int(stat.Uid) == os.Geteuid())
+func trusted(folder fs.FileInfo) bool {
+	stat, ok := folder.Sys().(*syscall.Stat_t)
+	return ok && folder.IsDir() && folder.Mode().Perm()&0o022 == 0 && (os.Geteuid() == 0 || int(stat.Uid) == os.Geteuid())
 }
 
 // Workers lists the server's workers, see Private.

@@ -24,7 +24,9 @@ type memoryKeeper struct {
 	wg      sync.WaitGroup
 }
 
-func keepMemory() *memoryKeeper {
+// keepMemory looks from now on. forget is called at each look, to let go what
+// need not be kept any more.
+func keepMemory(forget func()) *memoryKeeper {
 	k := newMemoryKeeper()
 	k.wg.Go(func() {
 		tick := time.NewTicker(memoryEvery)
@@ -32,6 +34,7 @@ func keepMemory() *memoryKeeper {
 		for {
 			select {
 			case <-tick.C:
+				forget()
 				k.look()
 			case <-k.done:
 				return

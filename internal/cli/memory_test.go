@@ -40,5 +40,5 @@ func TestMemoryComesBack(t *testing.T) {
 }
 
 func TestMemoryKeeperEnds(t *testing.T) {
-	keepMemory().Close()
+	keepMemory(func() {}).Close()
 }

@@ -20,7 +20,11 @@ import (
 	"github.com/selvedge-dev/selvedge/internal/observe"
 	"github.com/selvedge-dev/selvedge/internal/pool"
 	"github.com/selvedge-dev/selvedge/internal/ratelimit"
+	"github.com/selvedge-dev/selvedge/internal/recent"
 )
+
+// keepRemoved is how long the last lines of a removed function can be read.
+const keepRemoved = 15 * time.Minute
 
 // A server is the gateway, the pool behind it, and what they stand on.
 type server struct {
@@ -36,7 +40,11 @@ type server struct {
 	// metrics and admin are nil without an admin address.
 	metrics *metrics.Metrics
 	admin   *adminServer
-	memory  *memoryKeeper
+	// inside is the private socket, nil where it could not be opened; recent
+	// are the last lines of the log.
+	inside *adminServer
+	recent *recent.Log
+	memory *memoryKeeper
 	// resolve reads the configuration again; dev sets it.
 	resolve func() (*config.Config, error)
 }
@@ -58,7 +66,9 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 	if cfg.Command == config.Dev && format == observe.FormatAuto {
 		format = observe.FormatPretty // for people, on a pipe too
 	}
-	log := observe.New(observe.Options{Out: s.Out, Format: format, Level: cfg.LogLevel})
+	srv := &server{served: make(chan error, 1)}
+	srv.recent = recent.New(recent.DefaultLimits(), func(slug string) bool { return srv.pool.Exists(slug) })
+	log := observe.New(observe.Options{Out: s.Out, Format: format, Level: cfg.LogLevel, Keep: srv.recent})
 	verifier, cfg, err := newVerifier(cfg, log)
 	if err != nil {
 		return nil, err
@@ -67,7 +77,7 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 	if err != nil {
 		return nil, err
 	}
-	srv := &server{cfg: cfg, log: log, engine: engine, verifier: verifier, served: make(chan error, 1)}
+	srv.cfg, srv.log, srv.engine, srv.verifier = cfg, log, engine, verifier
 	if cfg.Admin != "" {
 		srv.metrics = srv.newMetrics()
 	}
@@ -86,7 +96,7 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 		Log:         log,
 	})
 	srv.pool = p
-	srv.memory = keepMemory()
+	srv.memory = keepMemory(func() { srv.recent.Prune(keepRemoved) })
 	srv.gateway = gateway.New(gateway.Options{
 		Invoker:        invoker{p},
 		Region:         cfg.Region,
@@ -234,7 +244,7 @@ func (s *server) stop(ctx context.Context) error {
 	if cut > 0 {
 		err = errors.Join(err, fmt.Errorf("stopped, but %d requests were cut short; raise --drain-timeout to give them more time", cut))
 	}
-	err = errors.Join(err, perr, s.engine.Close(), s.closeAdmin())
+	err = errors.Join(err, perr, s.closeAdmin(), s.engine.Close())
 	if err != nil && (cut > 0 || perr != nil) {
 		return &codedError{exitCut, err}
 	}

@@ -11,28 +11,29 @@ import (
 )
 
 // A Printer writes lines of a JSON log as the pretty format has them.
-type Printer struct{ to *prettyHandler }
-
-// NewPrinter returns a printer to w. color is as in Options; where it is nil,
-// whether w is a terminal decides.
-func NewPrinter(w io.Writer, color *bool) *Printer {
-	h, ok := New(Options{Out: w, Format: FormatPretty, Level: slog.LevelDebug, Color: color}).Handler().(*prettyHandler)
-	if !ok { // w is nil
-		h = &prettyHandler{out: &sink{w: io.Discard}, columns: &columns{}}
-	}
-	return &Printer{h}
+type Printer struct {
+	w    io.Writer
+	line bytes.Buffer
+	to   *prettyHandler
 }
 
-// Failed reports whether a line could not be written.
-func (p *Printer) Failed() bool { return p.to.out.failed.Load() > 0 }
+// NewPrinter returns a printer to w, in colour or without.
+func NewPrinter(w io.Writer, color bool) *Printer {
+	p := &Printer{w: w}
+	p.to = &prettyHandler{out: &sink{w: &p.line}, level: slog.LevelDebug, color: color, columns: &columns{}}
+	return p
+}
 
 // Print writes a line. One that is not of a log is written as text.
-func (p *Printer) Print(line []byte) {
+func (p *Printer) Print(line []byte) error {
 	rec, err := parse(line)
 	if err != nil {
 		rec = slog.NewRecord(time.Time{}, slog.LevelInfo, string(bytes.TrimRight(line, "\r\n")), 0)
 	}
-	_ = p.to.Handle(context.Background(), rec) // Failed tells
+	p.line.Reset()
+	_ = p.to.Handle(context.Background(), rec) // a buffer has no errors
+	_, err = p.w.Write(p.line.Bytes())
+	return err
 }
 
 // A logged has the keys of all events.

@@ -46,6 +46,13 @@ func OpenRunDir() (*RunDir, error) {
 	return &RunDir{Path: path, lock: lock}, nil
 }
 
+// RunDirs returns the folders of servers below the system's temporary folder,
+// whether these run or not, and whoever's they are.
+func RunDirs() []string {
+	all, _ := filepath.Glob(filepath.Join(os.TempDir(), runDirPattern+"*")) // the pattern is well-formed
+	return all
+}
+
 // Close removes the folder. All workers must have ended.
 func (d *RunDir) Close() error {
 	return errors.Join(os.RemoveAll(d.Path), d.lock.Close())

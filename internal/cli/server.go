@@ -37,6 +37,7 @@ type server struct {
 	verifier *auth.Verifier
 	listener net.Listener
 	served   chan error
+	signals  chan os.Signal // to end; of run
 	// metrics and admin are nil without an admin address.
 	metrics *metrics.Metrics
 	admin   *adminServer
@@ -66,7 +67,7 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 	if cfg.Command == config.Dev && format == observe.FormatAuto {
 		format = observe.FormatPretty // for people, on a pipe too
 	}
-	srv := &server{served: make(chan error, 1)}
+	srv := &server{served: make(chan error, 1), signals: make(chan os.Signal, 2)}
 	srv.recent = recent.New(recent.DefaultLimits(), func(slug string) bool { return srv.pool.Exists(slug) })
 	log := observe.New(observe.Options{Out: s.Out, Format: format, Level: cfg.LogLevel, Keep: srv.recent})
 	verifier, cfg, err := newVerifier(cfg, log)
@@ -138,6 +139,9 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 	if err != nil {
 		return nil, errors.Join(err, srv.stop(context.Background()))
 	}
+	// Before anybody is told that it serves: who then ends it at once must not
+	// find a process that leaves its folder behind.
+	signal.Notify(srv.signals, syscall.SIGINT, syscall.SIGTERM)
 	go func() { srv.served <- srv.gateway.Serve(srv.listener) }()
 	return srv, nil
 }
@@ -186,12 +190,10 @@ func (s *server) url() string {
 // run serves until a signal or a failure, calling onIdle's channel in between;
 // it returns when nothing of the server is left.
 func (s *server) run(ctx context.Context, w io.Writer) error {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	defer signal.Stop(signals)
+	defer signal.Stop(s.signals)
 	var failure error
 	select {
-	case sig := <-signals:
+	case sig := <-s.signals:
 		// A load balancer, whose agent sends SIGTERM, has to see that it must
 		// look elsewhere; somebody at a terminal does not.
 		if delay := s.cfg.DrainDelay; sig == syscall.SIGTERM && delay > 0 {
@@ -200,7 +202,7 @@ func (s *server) run(ctx context.Context, w io.Writer) error {
 			timer := time.NewTimer(delay)
 			select {
 			case <-timer.C:
-			case <-signals:
+			case <-s.signals:
 			case failure = <-s.served:
 			}
 			timer.Stop()
@@ -216,7 +218,7 @@ func (s *server) run(ctx context.Context, w io.Writer) error {
 	defer cancel()
 	go func() {
 		select {
-		case <-signals:
+		case <-s.signals:
 			cancel()
 		case <-drain.Done():
 		}

@@ -210,10 +210,10 @@ func TestWorksOfflineWithAFilledCache(t *testing.T) {
 	}
 	s = start(t, options{Command: "serve", Functions: fn, Env: offline})
 	s.becomes("/a", "v1")
+	s.Stop() // so that all it said has been read
 	if boots := s.Logged("boot"); len(boots) != 1 || boots[0]["bundle_cached"] != true {
 		t.Errorf("unchanged source was built again: %v", boots)
 	}
-	s.Stop()
 	write(t, filepath.Join(fn, "a/index.ts"), `import "jsr:@supabase/functions-js/edge-runtime.d.ts"; Deno.serve(() => new Response("v2"));`)
 	s = start(t, options{Command: "serve", Functions: fn, Env: offline})
 	s.becomes("/a", "v2")

@@ -41,7 +41,7 @@ func TestLimitsAreAnswered546(t *testing.T) {
 			return end != nil
 		})
 		msg, _ := end["msg"].(string)
-		if cpu, _ := end["cpu_time_ms"].(float64); end["reason"] != reason || cpu <= 0 || !strings.Contains(msg, "1 requests in flight failed with it") {
+		if cpu, _ := end["cpu_time_used"].(float64); end["reason"] != reason || cpu <= 0 || !strings.Contains(msg, "1 requests in flight failed with it") {
 			t.Errorf("%s: %v", slug, end)
 		}
 	}

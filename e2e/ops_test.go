@@ -119,6 +119,9 @@ func TestLogs(t *testing.T) {
 	if all := s.lines("logs", "--since", "1h", "-n", "1", "--json"); len(all) != 1 || all[0]["path"] != "/nope" {
 		t.Errorf("the last line: %v", all)
 	}
+	if out, _, _ := s.ask("__complete", "logs", "talk", ""); !strings.HasPrefix(out, "quiet\n:") {
+		t.Errorf("the shell is offered %q", out)
+	}
 	if out, _, _ := s.ask("logs", "talk"); !strings.Contains(out, "talk | heard one\n") || strings.Contains(out, "{") || strings.Contains(out, "\x1b") {
 		t.Errorf("for people:\n%s", out)
 	}

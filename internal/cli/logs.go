@@ -29,6 +29,9 @@ memory; what the log of the server leaves out is not here either.`,
   selvedge logs --since 5m --level warn
   selvedge logs --request 019f0f5e-7a51-7c3a-b6a1-0d6ef3a1c2b4 --json`,
 		Args: cobra.ArbitraryArgs,
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			return completeFunctions(cmd.Context(), which, args), cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("tail") && q.Last < 1 {
 				return usage(fmt.Errorf("--tail %d: use a number above 0", q.Last))
@@ -65,6 +68,22 @@ memory; what the log of the server leaves out is not here either.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the lines as they are in the log, one JSON object each")
 	serverFlag(cmd, &which)
 	return cmd
+}
+
+// completeFunctions are the names that the shell offers, without those given.
+func completeFunctions(ctx context.Context, which string, given []string) []string {
+	server, err := attach(ctx, which)
+	if err != nil {
+		return nil
+	}
+	all, _ := server.Functions(ctx) // without them there is nothing to offer
+	var names []string
+	for _, f := range all {
+		if !slices.Contains(given, f.Function) {
+			names = append(names, plain(f.Function))
+		}
+	}
+	return names
 }
 
 func printLogs(ctx context.Context, s Streams, server *admin.Client, q admin.LogQuery, asJSON bool) error {

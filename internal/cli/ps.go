@@ -22,10 +22,10 @@ func newPs(s Streams) *cobra.Command {
 		Use:   "ps",
 		Short: "List the workers of a running server",
 		Long: `List the workers of a server that runs on this machine, one a line: PSS is the
-memory of the process, with its share of what several have in common (Linux); CPU
-the processor time it has used; REQUESTS those it was given, ACTIVE those that
-have not ended. A worker without a function is one that was started ahead of
-need.`,
+memory of the process, with its share of what several have in common, or where
+the kernel does not tell that, what is its alone; CPU the processor time it has
+used; REQUESTS those it was given, ACTIVE those that have not ended. A worker
+without a function is one that was started ahead of need.`,
 		Example: `  selvedge ps
   selvedge ps --json | jq 'select(.in_flight > 0)'
   selvedge ps --server 9001      # the one on this port`,

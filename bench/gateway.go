@@ -53,15 +53,15 @@ func (c *contender) in(s scene) *figures {
 // contenders are those that can run here; the others are nil, and absent says
 // why.
 type contenders struct {
-	ours, nginxOne, nginxAuto, reverseProxy, workerd, deno *contender
-	absent                                                 map[string]error
-	token                                                  string
-	processes                                              []interface{ stop() error }
+	ours, nginxOne, nginxAuto, reverseProxy, pooled, workerd, deno *contender
+	absent                                                         map[string]error
+	token                                                          string
+	processes                                                      []interface{ stop() error }
 }
 
 func (c *contenders) all() []*contender {
 	var here []*contender
-	for _, one := range []*contender{c.ours, c.nginxOne, c.nginxAuto, c.reverseProxy, c.workerd, c.deno} {
+	for _, one := range []*contender{c.ours, c.nginxOne, c.nginxAuto, c.reverseProxy, c.pooled, c.workerd, c.deno} {
 		if one != nil {
 			here = append(here, one)
 		}
@@ -123,6 +123,10 @@ func (l *lab) newContenders(ctx context.Context) (c *contenders, err error) {
 	}
 	p, err := l.reverseProxy(ctx, behind.addr, "/", jsonAnswer)
 	if c.reverseProxy, err = c.add("ReverseProxy", p, err); err != nil {
+		return c, err
+	}
+	p, err = l.reverseProxy(ctx, behind.addr, "/", jsonAnswer, "-pool")
+	if c.pooled, err = c.add("ReverseProxy with a buffer pool", p, err); err != nil {
 		return c, err
 	}
 	if _, err := exec.LookPath("npm"); err != nil {
@@ -194,6 +198,8 @@ func gateway(ctx context.Context, l *lab) ([]Row, error) {
 			What: "the 99th percentile of the times to answer in the same runs, against nginx's"},
 		{Name: "gateway-reverseproxy", Unit: "ratio", Of: "req/s", More: true, Floor: 2.5, Aim: 4,
 			What: "the same requests a second against Go's net/http and httputil.ReverseProxy in front of that Deno"},
+		{Name: "gateway-reverseproxy-pool", Unit: "ratio", Of: "req/s", More: true,
+			What: "the same with a buffer pool, which one has to write for it"},
 		{Name: "gateway-workerd", Unit: "ratio", Of: "req/s", More: true, Floor: 2, Aim: 3,
 			What: "the same against workerd, which answers by itself with nothing in front"},
 		{Name: "gateway-nginx-1", Unit: "ratio", Of: "req/s", More: true, What: "as gateway-nginx with 1 connection"},
@@ -218,7 +224,7 @@ func gateway(ctx context.Context, l *lab) ([]Row, error) {
 	}
 	played := scenes
 	if l.quick {
-		rows, played = rows[:4], played[:1]
+		rows, played = rows[:5], played[:1]
 	}
 	rows[0].Notes = append(rows[0].Notes, "Selvedge as it is by default, its access log going to /dev/null; every side has one worker")
 	for _, s := range played {
@@ -234,6 +240,8 @@ func (c *contenders) fill(row *Row) {
 	switch row.Name {
 	case "gateway-reverseproxy":
 		peer = c.reverseProxy
+	case "gateway-reverseproxy-pool":
+		peer = c.pooled
 	case "gateway-workerd":
 		peer = c.workerd
 	case "gateway-nginx-1":

@@ -90,8 +90,8 @@ func (l *lab) nginx(ctx context.Context, workers, socket, path, want string) (*p
 	return l.run(ctx, addr, path, want, cmd)
 }
 
-// reverseProxy runs the program of the folder reverseproxy.
-func (l *lab) reverseProxy(ctx context.Context, socket, path, want string) (*process, error) {
+// reverseProxy runs the program of the folder reverseproxy with flags.
+func (l *lab) reverseProxy(ctx context.Context, socket, path, want string, flags ...string) (*process, error) {
 	binary := filepath.Join(l.dir, "reverseproxy")
 	if _, err := output(ctx, l.root, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "./bench/reverseproxy"); err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func (l *lab) reverseProxy(ctx context.Context, socket, path, want string) (*pro
 	if err != nil {
 		return nil, err
 	}
-	return l.run(ctx, addr, path, want, exec.Command(binary, addr, socket))
+	return l.run(ctx, addr, path, want, exec.Command(binary, append(flags, addr, socket)...))
 }
 
 // workerdVersion is the release of workerd compared with.

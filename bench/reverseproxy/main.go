@@ -2,40 +2,47 @@
 // httputil.ReverseProxy behind, to a unix socket. The benchmark compares with
 // it.
 //
-//	reverseproxy 127.0.0.1:8000 /path/of/socket
+//	reverseproxy [-pool] 127.0.0.1:8000 /path/of/socket
 package main
 
 import (
 	"context"
+	"flag"
+	"io"
 	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"os"
 	"sync"
 )
 
 func main() {
-	if len(os.Args) != 3 {
-		log.Fatal("usage: reverseproxy ADDR SOCKET")
+	pool := flag.Bool("pool", false, "copy answers with buffers that are used again")
+	flag.Parse()
+	if flag.NArg() != 2 {
+		log.Fatal("usage: reverseproxy [-pool] ADDR SOCKET")
 	}
-	addr, socket := os.Args[1], os.Args[2]
+	addr, socket := flag.Arg(0), flag.Arg(1)
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "worker"})
 	proxy.Transport = &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 		},
-		// Without these it would dial for most requests, look for gzip, and
-		// allocate 32 kB for each answer: it is to be as good as it can.
+		// Without these it would dial for most requests, and ask for gzip.
 		MaxIdleConnsPerHost: 1000,
 		DisableCompression:  true,
 	}
-	proxy.BufferPool = &buffers{}
+	if *pool {
+		proxy.BufferPool = &buffers{}
+	}
+	// It would write a line for each request that wrk breaks off at its end.
+	proxy.ErrorLog = log.New(io.Discard, "", 0)
 	log.Fatal(http.ListenAndServe(addr, proxy))
 }
 
-// buffers are those that answers are copied with.
+// buffers are those that answers are copied with. By itself a ReverseProxy
+// makes one of 32 kB for each.
 type buffers struct{ pool sync.Pool }
 
 func (b *buffers) Get() []byte {

@@ -24,7 +24,7 @@ func Discover(opts Options) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &discovery{Options: opts, problems: map[string]error{}, npmrcs: map[string]string{}}
+	d := &discovery{Options: opts, problems: map[string]error{}, npmrcs: map[string]string{}, workspaces: map[string][]string{}}
 	if d.realRoot, err = filepath.EvalSymlinks(opts.Root); err != nil {
 		return nil, fmt.Errorf("discover functions: %w", err)
 	}
@@ -42,6 +42,11 @@ func Discover(opts Options) (*Set, error) {
 
 	seen := make(map[string]bool, len(entries))
 	for _, entry := range entries {
+		if entry.Type()&fs.ModeSymlink != 0 && strings.HasPrefix(entry.Name(), "_") {
+			d.linkedShared = append(d.linkedShared, Resolve(filepath.Join(opts.Root, entry.Name())))
+		}
+	}
+	for _, entry := range entries {
 		if d.folder(entry) {
 			seen[entry.Name()] = true
 		}
@@ -51,6 +56,8 @@ func Discover(opts Options) (*Set, error) {
 			d.declared(slug)
 		}
 	}
+
+	d.dropFunctions()
 
 	set := NewSet(d.functions...)
 	set.warnings, set.problems = d.warnings, d.problems
@@ -66,6 +73,8 @@ type discovery struct {
 	sharedImportMap string            // Root/import_map.json, "" for none
 	sharedEnv       environment       // what every function gets
 	npmrcs          map[string]string // folder → the .npmrc in force above it
+	linkedShared    []string          // where shared folders that are links lead
+	workspaces      map[string][]string
 
 	functions []*Function
 	disabled  []string
@@ -184,6 +193,7 @@ func (d *discovery) add(slug string, dir folder, mayLink bool, index string, ove
 		Dir:       dir.path,
 		RealDir:   filepath.Join(d.realRoot, slug),
 		Root:      d.Root,
+		RealRoot:  d.realRoot,
 		VerifyJWT: override.verifyJWT(),
 		Limits:    d.EdgeRuntime.Limits.Overlay(override.Limits),
 		Policy:    d.EdgeRuntime.Policy,
@@ -227,10 +237,15 @@ func (d *discovery) add(slug string, dir folder, mayLink bool, index string, ove
 
 	f.Imports = d.imports(f, dir, override)
 	f.NPMRC = d.npmrc(dir)
+	f.Within = d.within(f)
+	if p := d.strays(f, dir); p != nil {
+		d.problem(p)
+		return
+	}
 	var err error
-	if f.Static, err = d.static(override); err != nil {
+	if f.Static, err = d.static(f, override); err != nil {
 		d.problem(&Problem{Slug: slug, Where: override.where("static_files"), What: err.Error(),
-			Hint: "see the patterns of gitignore: * within a folder, ** across folders", Err: err})
+			Hint: staticHint(err), Err: err})
 		return
 	}
 	env, err := d.functionEnv(slug, dir, override)

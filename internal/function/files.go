@@ -1,6 +1,7 @@
 package function
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -22,17 +23,31 @@ type folder struct {
 // hasFile reports whether the folder has a file of that name, or a symbolic
 // link to one.
 func (f folder) hasFile(name string) bool {
-	i, ok := slices.BinarySearchFunc(f.entries, name, func(e fs.DirEntry, name string) int {
-		return strings.Compare(e.Name(), name)
-	})
-	if !ok {
+	entry := f.entry(name)
+	if entry == nil {
 		return false
 	}
-	entry := f.entries[i]
 	if entry.Type()&fs.ModeSymlink != 0 {
 		return isFile(filepath.Join(f.path, name))
 	}
 	return entry.Type().IsRegular()
+}
+
+// hasLink reports whether the folder has a symbolic link of that name.
+func (f folder) hasLink(name string) bool {
+	entry := f.entry(name)
+	return entry != nil && entry.Type()&fs.ModeSymlink != 0
+}
+
+// entry returns what the folder has of that name, nil for nothing.
+func (f folder) entry(name string) fs.DirEntry {
+	i, ok := slices.BinarySearchFunc(f.entries, name, func(e fs.DirEntry, name string) int {
+		return strings.Compare(e.Name(), name)
+	})
+	if !ok {
+		return nil
+	}
+	return f.entries[i]
 }
 
 // firstFile returns the first of names that the folder has, "" for none.
@@ -136,7 +151,7 @@ func (d *discovery) npmrcFrom(dir string) string {
 }
 
 // static returns the files that the override's patterns match, sorted.
-func (d *discovery) static(override Override) ([]string, error) {
+func (d *discovery) static(f *Function, override Override) ([]string, error) {
 	var files []string
 	for _, pattern := range override.StaticFiles {
 		if strings.TrimSpace(pattern) == "" {
@@ -154,11 +169,31 @@ func (d *discovery) static(override Override) ([]string, error) {
 			d.warn("%s: the static_files pattern %q matches no file", override.where("static_files"), pattern)
 		}
 		for _, match := range matches {
-			files = append(files, filepath.Join(base, filepath.FromSlash(match)))
+			file := filepath.Join(base, filepath.FromSlash(match))
+			if real := Resolve(file); !f.Holds(real) {
+				return nil, &outsideError{fmt.Sprintf("static_files names %s, which is no part of the function", d.showLink(file, real))}
+			}
+			files = append(files, file)
 		}
 	}
 	slices.Sort(files)
 	return slices.Compact(files), nil
+}
+
+func staticHint(err error) string {
+	var outside *outsideError
+	if errors.As(err, &outside) {
+		return outsideHint
+	}
+	return "see the patterns of gitignore: * within a folder, ** across folders"
+}
+
+// showLink names a file, and what it leads to if it is a link.
+func (d *discovery) showLink(file, real string) string {
+	if lexical, err := filepath.Rel(d.Root, file); err == nil && filepath.Join(d.realRoot, lexical) == real {
+		return d.show(file)
+	}
+	return d.show(file) + " (a link to " + d.show(real) + ")"
 }
 
 // splitPattern returns the folder a pattern starts from and the rest of it. The

@@ -121,26 +121,28 @@ func TestNPMRCStopsAtTheProject(t *testing.T) {
 
 func TestStaticFiles(t *testing.T) {
 	project := tree(t, map[string]string{
-		fns + "f/index.ts":         "",
-		fns + "f/a.html":           "",
-		fns + "f/x/y/b.html":       "",
-		fns + "f/x/y/c.css":        "",
-		"supabase/[odd] dir/d.txt": "",
-		"shared/e.wasm":            "",
+		fns + "f/index.ts":       "",
+		fns + "f/a.html":         "",
+		fns + "f/x/y/b.html":     "",
+		fns + "f/x/y/c.css":      "",
+		fns + "_[odd] dir/d.txt": "",
+		"shared/e.wasm":          "",
+		fns + "g/index.ts":       "",
+		fns + ".env":             "",
 	})
 	for name, tt := range map[string]struct {
 		patterns, want []string
 		warning        string
 	}{
-		"one folder":   {[]string{"./functions/f/*.html"}, []string{fns + "f/a.html"}, ""},
-		"any depth":    {[]string{"./functions/f/**/*.html"}, []string{fns + "f/a.html", fns + "f/x/y/b.html"}, ""},
-		"no folders":   {[]string{"functions/f/x/**"}, []string{fns + "f/x/y/b.html", fns + "f/x/y/c.css"}, ""},
-		"twice":        {[]string{"functions/f/*.html", "./functions/f/a.html"}, []string{fns + "f/a.html"}, ""},
-		"braces":       {[]string{"functions/f/x/y/*.{css,html}"}, []string{fns + "f/x/y/b.html", fns + "f/x/y/c.css"}, ""},
-		"outside base": {[]string{"../shared/*.wasm"}, []string{"shared/e.wasm"}, ""},
-		"escaped":      {[]string{`\[odd\] dir/*.txt`}, []string{"supabase/[odd] dir/d.txt"}, ""},
-		"absolute":     {[]string{filepath.Join(project, "shared") + "/*"}, []string{"shared/e.wasm"}, ""},
-		"nothing":      {[]string{"nope/*"}, nil, `the static_files pattern "nope/*" matches no file`},
+		"one folder": {[]string{"./functions/f/*.html"}, []string{fns + "f/a.html"}, ""},
+		"any depth":  {[]string{"./functions/f/**/*.html"}, []string{fns + "f/a.html", fns + "f/x/y/b.html"}, ""},
+		"no folders": {[]string{"functions/f/x/**"}, []string{fns + "f/x/y/b.html", fns + "f/x/y/c.css"}, ""},
+		"twice":      {[]string{"functions/f/*.html", "./functions/f/a.html"}, []string{fns + "f/a.html"}, ""},
+		"braces":     {[]string{"functions/f/x/y/*.{css,html}"}, []string{fns + "f/x/y/b.html", fns + "f/x/y/c.css"}, ""},
+		"from above": {[]string{"../supabase/functions/f/*.html"}, []string{fns + "f/a.html"}, ""},
+		"escaped":    {[]string{`functions/_\[odd\] dir/*.txt`}, []string{fns + "_[odd] dir/d.txt"}, ""},
+		"absolute":   {[]string{filepath.Join(project, fns, "f") + "/*.html"}, []string{fns + "f/a.html"}, ""},
+		"nothing":    {[]string{"nope/*"}, nil, `the static_files pattern "nope/*" matches no file`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			set := discover(t, project, func(o *Options) {
@@ -161,6 +163,29 @@ func TestStaticFiles(t *testing.T) {
 				t.Errorf("warnings %q", got)
 			}
 		})
+	}
+}
+
+func TestStaticFilesOutside(t *testing.T) {
+	project := tree(t, map[string]string{fns + "f/index.ts": "", "shared/e.wasm": "", fns + "g/index.ts": "", fns + ".env": "", fns + "x.txt": ""})
+	link(t, filepath.Join(project, "shared"), filepath.Join(project, fns, "f/link"))
+	for pattern, name := range map[string]string{
+		"../shared/*.wasm":      "shared/e.wasm",
+		"functions/g/*":         fns + "g/index.ts",
+		"functions/.env":        fns + ".env",
+		"functions/*.txt":       fns + "x.txt",
+		"functions/f/link/*":    fns + "f/link/e.wasm (a link to shared/e.wasm)",
+		project + "/shared/*":   "shared/e.wasm",
+		"functions/f/../g/*.ts": fns + "g/index.ts",
+	} {
+		set := discover(t, project, func(o *Options) {
+			o.Overrides = map[string]Override{"f": {StaticFiles: []string{pattern}, Lines: map[string]int{"static_files": 7}}}
+		})
+		err := set.Problems()["f"]
+		want := "function f: config.toml:7: static_files names " + name + ", which is no part of the function; move the file into the function's folder or to _shared"
+		if err == nil || err.Error() != want {
+			t.Errorf("%s: %v\nwant %s", pattern, err, want)
+		}
 	}
 }
 

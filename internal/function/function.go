@@ -21,6 +21,12 @@ type Function struct {
 	// Root is the absolute path of the functions folder that holds Dir and
 	// the shared folders (_shared) beside it.
 	Root string
+	// RealRoot is Root with symbolic links resolved.
+	RealRoot string
+	// Within are the folders, with symbolic links resolved, that everything the
+	// function is made of lies in, besides the shared folders of RealRoot; the
+	// function's own is the first. See Holds.
+	Within []string
 	// Entrypoint is the absolute path of the module that is run.
 	Entrypoint string
 	// Imports says how bare specifiers resolve.

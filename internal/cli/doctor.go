@@ -180,9 +180,13 @@ func checkWorker(ctx context.Context, e *engine) []finding {
 	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(entry, source, 0o644)); err != nil {
 		return []finding{{"bundler", "fail", err.Error(), "set TMPDIR to a writable folder"}}
 	}
-	f := &function.Function{
-		Slug: "probe", Dir: dir, RealDir: dir, Root: filepath.Dir(dir), Entrypoint: entry,
-		Limits: function.Defaults(), Policy: function.PerWorker,
+	set, err := function.Discover(function.Options{Root: filepath.Dir(dir)})
+	if err != nil {
+		return []finding{{"bundler", "fail", err.Error(), ""}}
+	}
+	f, ok := set.Lookup("probe")
+	if !ok {
+		return []finding{{"bundler", "fail", fmt.Sprint(set.Problems()), ""}}
 	}
 	built, err := e.builder.Build(ctx, f)
 	if err != nil {

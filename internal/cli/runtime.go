@@ -12,6 +12,7 @@ import (
 	"github.com/selvedge-dev/selvedge/internal/config"
 	"github.com/selvedge-dev/selvedge/internal/deno"
 	"github.com/selvedge-dev/selvedge/internal/deno/release"
+	"github.com/selvedge-dev/selvedge/internal/egress"
 	"github.com/selvedge-dev/selvedge/internal/function"
 	"github.com/selvedge-dev/selvedge/internal/npmrc"
 	"github.com/selvedge-dev/selvedge/internal/worker"
@@ -54,8 +55,10 @@ func newEngine(ctx context.Context, w io.Writer, cfg *config.Config) (*engine, e
 	if err != nil {
 		return nil, err
 	}
+	deny := egress.NewDeny(cfg.DenyNet)
 	builder, err := bundle.NewBuilder(bundle.Options{
 		Deno: binary.Path, DenoVersion: binary.Version, DataDir: cfg.DataDir, Environ: buildEnviron(os.Environ()),
+		Deny: deny,
 	})
 	if err != nil {
 		return nil, err
@@ -75,6 +78,7 @@ func newEngine(ctx context.Context, w io.Writer, cfg *config.Config) (*engine, e
 				Bootstrap: bootstrap,
 				BundleDir: bundle.BundleDir(cfg.DataDir),
 				CacheDir:  filepath.Join(cfg.DataDir, "cache"),
+				Deny:      deny,
 			},
 		},
 	}, nil

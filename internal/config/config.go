@@ -42,6 +42,9 @@ type Config struct {
 	// Deno is the Deno binary to run: an absolute path, or a bare name to look
 	// up in PATH; "" for the pinned one.
 	Deno string
+	// DenyNet are networks that neither functions nor what builds them reach,
+	// besides the metadata addresses of clouds.
+	DenyNet []netip.Prefix
 
 	// Listen is the address of the gateway, host:port; port 0 takes a free one.
 	Listen string

@@ -103,6 +103,7 @@ func Resolve(fs *pflag.FlagSet, environ []string, cwd string, command Command) (
 	if err := c.locate(); err != nil {
 		return nil, err
 	}
+	c.checkDenied()
 	if command != Build {
 		c.show("listen", c.Listen)
 		c.show("prestart", fmt.Sprint(c.Prestart))
@@ -180,6 +181,16 @@ func (c *Config) check() {
 	}
 	if c.Inspect != "" && !local(c.InspectAddr) {
 		c.warn("the debugger on %s can be reached from other machines, and whoever reaches it runs code here; use --inspect-addr 127.0.0.1:9229", c.InspectAddr)
+	}
+}
+
+// checkDenied warns of networks that functions are not kept from: Deno denies
+// IPv4 networks and single IPv6 addresses.
+func (c *Config) checkDenied() {
+	for _, network := range c.DenyNet {
+		if network.Addr().Is6() && !network.IsSingleIP() {
+			c.warn("%s holds %s: builds are kept from it, functions are not, since Deno denies IPv6 addresses one by one; name them, or have a firewall refuse the network", c.resolved["deny-net"].Source, network)
+		}
 	}
 }
 

@@ -276,6 +276,8 @@ func TestBadValues(t *testing.T) {
 		{"--trusted-proxies=proxy.internal", `"proxy.internal" is no address and no network`},
 		{"SELVEDGE_TRUSTED_PROXIES=none,loopback", "none goes with nothing else"},
 		{"--trusted-proxies=,", "it names nobody"},
+		{"--deny-net=10.0.0.7/8", `"10.0.0.7/8" has bits beyond its mask`},
+		{"SELVEDGE_DENY_NET=db.internal", `"db.internal" is no address and no network`},
 		{"--cors=app.example.com", `"app.example.com" is no origin`},
 		{"SUPABASE_SECRET_KEYS=[1]", "it is no JSON object of strings"},
 		{"SUPABASE_SECRET_KEYS=null", "it is no JSON object of strings"},
@@ -533,5 +535,26 @@ func TestExplainFunctionsWithProblems(t *testing.T) {
 	infos := ExplainFunctions(set)
 	if len(infos) != 3 || infos[1].Slug != "health" || infos[1].Problem == "" || infos[1].Limits != nil {
 		t.Errorf("%+v", infos)
+	}
+}
+
+func TestDenyNet(t *testing.T) {
+	cwd := tree(t, map[string]string{"functions/a/index.ts": ""})
+	for _, command := range []Command{Dev, Serve, Build} {
+		c := mustResolve(t, cwd, command, nil, "--deny-net=10.0.0.0/8,loopback,2001:db8::1")
+		if len(c.DenyNet) != 4 || c.DenyNet[0].String() != "10.0.0.0/8" {
+			t.Errorf("%v", c.DenyNet)
+		}
+		for _, w := range c.Warnings() {
+			if strings.Contains(w, "deny-net") {
+				t.Errorf("%s", w)
+			}
+		}
+	}
+	c := mustResolve(t, cwd, Serve, nil, "--deny-net=private")
+	if !slices.ContainsFunc(c.Warnings(), func(w string) bool {
+		return strings.Contains(w, "--deny-net holds fc00::/7: builds are kept from it, functions are not")
+	}) {
+		t.Errorf("%q", c.Warnings())
 	}
 }

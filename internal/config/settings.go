@@ -92,6 +92,11 @@ func settings() []setting {
 			accepts: "the path of a Deno binary, or its name in PATH",
 			set:     func(c *Config, v string) error { return c.setDeno(v) }},
 
+		{flag: "deny-net", env: []string{"SELVEDGE_DENY_NET"},
+			help:    "neither functions nor builds reach these `NETWORKS`: addresses, networks, loopback or private, separated by commas; the metadata addresses of clouds are never reached",
+			accepts: "addresses and networks such as 10.0.0.0/16, the words loopback and private, separated by commas, or none",
+			set:     func(c *Config, v string) error { return setNetworks(&c.DenyNet, v) }},
+
 		{flag: "listen", env: []string{"SELVEDGE_LISTEN", "PORT"}, commands: servers, fallback: either("localhost:9000", ":9000"),
 			help:    "the address to listen on, `ADDR`",
 			accepts: "host:port, :port or a port from 0 to 65535",
@@ -107,7 +112,7 @@ func settings() []setting {
 		{flag: "trusted-proxies", env: []string{"SELVEDGE_TRUSTED_PROXIES"}, commands: servers, fallback: either("loopback", ""),
 			help:    "believe the X-Forwarded-* headers of these `PROXIES`: addresses, networks, loopback, private or none, separated by commas",
 			accepts: "addresses and networks such as 10.0.0.0/16, the words loopback and private, separated by commas, or none",
-			set:     func(c *Config, v string) error { return setProxies(&c.TrustedProxies, v) }},
+			set:     func(c *Config, v string) error { return setNetworks(&c.TrustedProxies, v) }},
 		{flag: "cors", env: []string{"CORS_ORIGINS"}, commands: servers, bare: "*",
 			help:    "answer CORS preflights for these `ORIGINS`, separated by commas, or for all",
 			accepts: "origins such as https://app.example.com, separated by commas, or *",

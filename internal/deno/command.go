@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/selvedge-dev/selvedge/internal/egress"
 )
 
 // A Runtime is what all workers of a server have in common.
@@ -16,6 +18,8 @@ type Runtime struct {
 	BundleDir string
 	// CacheDir is the DENO_DIR of bundled workers: it holds V8's code cache.
 	CacheDir string
+	// Deny are the addresses that functions cannot connect to.
+	Deny egress.Deny
 }
 
 // A Profile is what must be known when a process is spawned and cannot be
@@ -43,11 +47,6 @@ type Unbundled struct {
 	Registries string
 }
 
-// deniedNet are the addresses of cloud metadata services. Deno checks the
-// address a name resolves to, so every spelling of them is covered; it takes
-// no IPv6 ranges.
-const deniedNet = "169.254.0.0/16,[fd00:ec2::254],[fd00:ec2::23]"
-
 // allowedSys are the system facts that common npm packages read while they
 // load. Host name and user are the container's, not secrets.
 const allowedSys = "hostname,osRelease,osUptime,loadavg,systemMemoryInfo,cpus,homedir,uid,gid,statfs"
@@ -71,7 +70,9 @@ func (r Runtime) Args(p Profile, dir string) []string {
 		"--allow-write=" + listed(dir),
 		"--allow-env",
 		"--allow-net",
-		"--deny-net=" + deniedNet,
+		// Deno checks the address that a name resolves to, so that every
+		// spelling of an address is covered.
+		"--deny-net=" + r.Deny.Flag(),
 		"--deny-import",
 		"--allow-sys=" + allowedSys,
 	}

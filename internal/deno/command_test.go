@@ -2,6 +2,7 @@ package deno
 
 import (
 	"flag"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/selvedge-dev/selvedge/internal/egress"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -55,7 +58,7 @@ func TestArgsAlwaysWall(t *testing.T) {
 	r := Runtime{Binary: "/d/deno", Bootstrap: "/d/bootstrap.js", BundleDir: "/d/bundles", CacheDir: "/d/cache"}
 	for _, p := range []Profile{{MemoryMB: 1}, {Unbundled: Unbundled{CacheDir: "/p", Config: "/c"}}, {Inspect: "x"}} {
 		args := r.Args(p, "/run/w1")
-		for _, want := range []string{"--no-prompt", "--no-remote", "--cached-only", "--deny-import", "--deny-net=" + deniedNet, "--allow-write=/run/w1"} {
+		for _, want := range []string{"--no-prompt", "--no-remote", "--cached-only", "--deny-import", "--deny-net=" + egress.Deny{}.Flag(), "--allow-write=/run/w1"} {
 			if !slices.Contains(args, want) {
 				t.Errorf("%+v: no %s", p, want)
 			}
@@ -71,6 +74,17 @@ func TestArgsAlwaysWall(t *testing.T) {
 			t.Errorf("%+v: it ends with %q", p, args[len(args)-2:])
 		}
 	}
+}
+
+func TestArgsDenyFurtherNetworks(t *testing.T) {
+	t.Parallel()
+	r := Runtime{Deny: egress.NewDeny([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")})}
+	for _, arg := range r.Args(Profile{}, "/run/w1") {
+		if list, ok := strings.CutPrefix(arg, "--deny-net=169.254.0.0/16,"); ok && strings.HasSuffix(list, ",10.0.0.0/8") {
+			return
+		}
+	}
+	t.Errorf("%q", r.Args(Profile{}, "/run/w1"))
 }
 
 func TestCommasInPaths(t *testing.T) {

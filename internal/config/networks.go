@@ -8,15 +8,16 @@ import (
 	"strings"
 )
 
-// proxyWords stand for networks in the list of trusted proxies.
-var proxyWords = map[string][]netip.Prefix{
+// networkWords stand for networks in a list of them.
+var networkWords = map[string][]netip.Prefix{
 	"loopback": {netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 	// RFC 1918 and RFC 4193.
 	"private": {netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"),
 		netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("fc00::/7")},
 }
 
-func setProxies(field *[]netip.Prefix, value string) error {
+// setNetworks reads a list of addresses, networks and words, or "none".
+func setNetworks(field *[]netip.Prefix, value string) error {
 	if strings.TrimSpace(value) == "none" {
 		*field = nil
 		return nil
@@ -30,7 +31,7 @@ func setProxies(field *[]netip.Prefix, value string) error {
 		if item == "none" {
 			return errors.New("none goes with nothing else")
 		}
-		if words, ok := proxyWords[strings.ToLower(item)]; ok {
+		if words, ok := networkWords[strings.ToLower(item)]; ok {
 			networks = append(networks, words...)
 			continue
 		}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/selvedge-dev/selvedge/internal/deno"
+	"github.com/selvedge-dev/selvedge/internal/egress"
 	"github.com/selvedge-dev/selvedge/internal/function"
 )
 
@@ -84,6 +85,8 @@ type Options struct {
 	// registry, proxy and certificates; nil is none. Secrets of the gateway
 	// must not be in it.
 	Environ []string
+	// Deny are the addresses that nothing is downloaded from.
+	Deny egress.Deny
 }
 
 // BundleDir is the folder that holds the bundles of a data folder.

@@ -242,10 +242,10 @@ Deno.serve(() => new Response([x, y, d, new Error().stack!.match(/functions\/[^ 
 		links map[string]string
 	}{
 		"nothing":      {files{"functions/fn/index.ts": source, "functions/fn/deno.json": `{ "imports": { "d": "./d.ts" } }`, "functions/fn/d.ts": `export default "d";`, "functions/fn/y.ts": `export const y = "y";`, "functions/_shared/x.ts": `export const x = "x";`}, nil},
-		"a file":       {files{"functions/fn/index.ts": source, "functions/fn/deno.json": `{ "imports": { "d": "./d.ts" } }`, "functions/fn/d.ts": `export default "d";`, "functions/_shared/x.ts": `export const x = "x";`}, map[string]string{"functions/fn/y.ts": "y.ts"}},
+		"a file":       {files{"functions/fn/index.ts": source, "functions/fn/deno.json": `{ "imports": { "d": "./d.ts" } }`, "functions/fn/d.ts": `export default "d";`, "functions/_shared/x.ts": `export const x = "x";`, "functions/_lib/y.ts": `export const y = "y";`}, map[string]string{"functions/fn/y.ts": "functions/_lib/y.ts"}},
 		"_shared":      {files{"functions/fn/index.ts": source, "functions/fn/deno.json": `{ "imports": { "d": "./d.ts" } }`, "functions/fn/d.ts": `export default "d";`, "functions/fn/y.ts": `export const y = "y";`}, map[string]string{"functions/_shared": "shared"}},
 		"the function": {files{"functions/_shared/x.ts": `export const x = "x";`}, map[string]string{"functions/fn": "fn"}},
-		"the entry":    {files{"functions/_shared/x.ts": `export const x = "x";`, "functions/fn/deno.json": `{ "imports": { "d": "./d.ts" } }`, "functions/fn/d.ts": `export default "d";`, "functions/fn/y.ts": `export const y = "y";`}, map[string]string{"functions/fn/index.ts": "fn/index.ts"}},
+		"the entry":    {files{"functions/_shared/x.ts": `export const x = "x";`, "functions/fn/deno.json": `{ "imports": { "d": "./d.ts" } }`, "functions/fn/d.ts": `export default "d";`, "functions/fn/y.ts": `export const y = "y";`, "functions/_lib/entry.ts": source}, map[string]string{"functions/fn/index.ts": "functions/_lib/entry.ts"}},
 	} {
 		for _, through := range []bool{false, true} {
 			label := name
@@ -256,7 +256,12 @@ Deno.serve(() => new Response([x, y, d, new Error().stack!.match(/functions\/[^ 
 				t.Parallel()
 				p := newProject(t, c.files)
 				for from, to := range c.links {
-					link(t, p.path(from), filepath.Join(outside, to))
+					if !strings.HasPrefix(to, "functions/") {
+						to = filepath.Join(outside, to)
+					} else {
+						to = p.path(to)
+					}
+					link(t, p.path(from), to)
 				}
 				if through {
 					alias := filepath.Join(t.TempDir(), "alias")
@@ -287,14 +292,14 @@ Deno.serve(() => new Response([x, y, d, new Error().stack!.match(/functions\/[^ 
 
 func TestChangeBehindALink(t *testing.T) {
 	t.Parallel()
-	p := newProject(t, files{"functions/fn/index.ts": `import { y } from "./y.ts"; Deno.serve(() => new Response(y));`, "y.ts": `export const y = "one";`})
-	if err := os.Symlink(p.path("y.ts"), p.path("functions/fn/y.ts")); err != nil {
+	p := newProject(t, files{"functions/fn/index.ts": `import { y } from "./y.ts"; Deno.serve(() => new Response(y));`, "functions/_lib/y.ts": `export const y = "one";`})
+	if err := os.Symlink("../_lib/y.ts", p.path("functions/fn/y.ts")); err != nil {
 		t.Fatal(err)
 	}
 	b := newBuilder(t)
 	f := p.function(t, "fn")
 	build(t, b, f)
-	files{"y.ts": `export const y = "two";`}.write(t, p.dir)
+	files{"functions/_lib/y.ts": `export const y = "two";`}.write(t, p.dir)
 	if b.Unchanged(f) {
 		t.Fatal("the change is not seen")
 	}
@@ -306,9 +311,9 @@ func TestChangeBehindALink(t *testing.T) {
 func TestUnbundledThroughLinks(t *testing.T) {
 	t.Parallel()
 	at := t.TempDir()
-	files{"fn/index.ts": `import { x } from "../_shared/x.ts"; import { y } from "./y.ts"; Deno.serve(() => new Response(x + y));`, "y.ts": `export const y = "y";`}.write(t, at)
-	p := newProject(t, files{"functions/_shared/x.ts": `export const x = "x";`})
-	for from, to := range map[string]string{p.path("functions/fn"): filepath.Join(at, "fn"), filepath.Join(at, "fn", "y.ts"): filepath.Join(at, "y.ts")} {
+	files{"fn/index.ts": `import { x } from "../_shared/x.ts"; import { y } from "./y.ts"; Deno.serve(() => new Response(x + y));`}.write(t, at)
+	p := newProject(t, files{"functions/_shared/x.ts": `export const x = "x";`, "functions/_shared/y.ts": `export const y = "y";`})
+	for from, to := range map[string]string{p.path("functions/fn"): filepath.Join(at, "fn"), filepath.Join(at, "fn", "y.ts"): p.path("functions/_shared/y.ts")} {
 		if err := os.Symlink(to, from); err != nil {
 			t.Fatal(err)
 		}

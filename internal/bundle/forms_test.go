@@ -112,14 +112,14 @@ func TestForms(t *testing.T) {
 		},
 		"workspace member": {
 			files: files{
-				"deno.json":              `{ "workspace": ["./functions/fn", "./packages/lib"], "imports": { "root": "./packages/root.ts" } }`,
+				"deno.json":              `{ "workspace": ["./functions/fn", "./packages/lib"], "imports": { "root": "./packages/lib/root.ts" } }`,
 				"functions/fn/deno.json": `{ "imports": { "own": "./own.ts" } }`,
 				"functions/fn/index.ts":  `import { o } from "own"; import { r } from "root"; import { l } from "@scope/lib"; Deno.serve(() => new Response(o + r + l));`,
 				"functions/fn/own.ts":    `export const o = "own ";`,
-				"packages/root.ts":       `export const r = "root ";`,
+				"packages/lib/root.ts":   `export const r = "root ";`,
 				"packages/lib/deno.json": `{ "name": "@scope/lib", "version": "1.0.0", "exports": "./mod.ts" }`,
 				"packages/lib/mod.ts":    `export const l = "lib";`},
-			want: "own root lib", inputs: []string{"functions/fn/deno.json", "functions/fn/own.ts", "packages/lib/mod.ts", "packages/root.ts"},
+			want: "own root lib", inputs: []string{"functions/fn/deno.json", "functions/fn/own.ts", "packages/lib/mod.ts", "packages/lib/root.ts"},
 		},
 		"dynamic import": {
 			files: files{

@@ -238,7 +238,7 @@ func countRuns(t *testing.T) (*counting, func(*Options)) {
 	dir := denotest.TempDir(t)
 	c := &counting{file: filepath.Join(dir, "runs")}
 	script := filepath.Join(dir, "deno")
-	text := fmt.Sprintf("#!/bin/sh\necho \"$1\" >> '%s'\nexec '%s' \"$@\"\n", c.file, denotest.Binary(t))
+	text := fmt.Sprintf("#!/bin/sh\ntest \"$1\" = info || echo \"$1\" >> '%s'\nexec '%s' \"$@\"\n", c.file, denotest.Binary(t))
 	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}

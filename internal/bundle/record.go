@@ -19,7 +19,7 @@ import (
 )
 
 // format is raised whenever the way bundles are made changes.
-const format = 3
+const format = 4
 
 // A record remembers which files a bundle was made from and how they looked.
 type record struct {
@@ -48,8 +48,8 @@ func recordDir(dataDir string) string { return filepath.Join(dataDir, "index") }
 func (b *Builder) key(f *function.Function) string {
 	h := sha256.New()
 	lock := lockFile(f)
-	fmt.Fprintf(h, "%d\n%s\n%q\n%q\n%q\n%q\n%q\n%q\n", format, b.opts.DenoVersion,
-		f.Root, f.Entrypoint, f.Imports.File(), f.NPMRC, lock, f.Static)
+	fmt.Fprintf(h, "%d\n%s\n%q\n%q\n%q\n%q\n%q\n%q\n%q\n", format, b.opts.DenoVersion,
+		f.Root, f.Entrypoint, f.Imports.File(), f.NPMRC, lock, f.Static, f.Within)
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 

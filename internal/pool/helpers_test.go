@@ -83,7 +83,7 @@ func (s *stand) write(slug, source string, change ...func(*function.Function)) *
 		s.t.Fatal(err)
 	}
 	f := &function.Function{
-		Slug: slug, Dir: dir, RealDir: dir, Root: s.root, Entrypoint: filepath.Join(dir, "index.js"),
+		Slug: slug, Dir: dir, RealDir: dir, Root: s.root, RealRoot: s.root, Within: []string{dir}, Entrypoint: filepath.Join(dir, "index.js"),
 		Limits: function.Defaults().Overlay(function.Limits{Boot: soon}), Policy: function.PerWorker,
 	}
 	for _, c := range change {

@@ -1,62 +1,16 @@
 package bundle
 
 import (
-	"bytes"
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/selvedge-dev/selvedge/internal/function"
 )
-
-// run executes deno with args in the function's folder. What it prints in vain
-// comes back as a *sourceFault.
-func (b *Builder) run(ctx context.Context, f *function.Function, scratch string, args ...string) error {
-	environ, err := b.environ(f, scratch)
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, b.opts.Deno, args...)
-	cmd.Dir = f.Dir
-	cmd.Env = append(environ, "DENO_DIR="+PackageCache(b.opts.DataDir), "NO_COLOR=1", "DENO_NO_UPDATE_CHECK=1",
-		"NO_DENO_BUNDLE_HACK=1") // require is provided without moving columns; see provideRequire
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err = cmd.Run()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if errors.Is(err, exec.ErrWaitDelay) {
-		// Deno has ended well; its bundler's own process, which it does not
-		// wait for, still holds the pipe.
-		_ = cmd.Cancel()
-		err = nil
-	}
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &exit) && exit.ExitCode() == 1:
-		return &sourceFault{output: strings.TrimSpace(out.String())}
-	case errors.As(err, &exit):
-		return fmt.Errorf("deno %s: %w: %s", args[0], err, strings.TrimSpace(out.String()))
-	default:
-		return fmt.Errorf("run %s: %w; `selvedge doctor` says whether Deno is in order", b.opts.Deno, err)
-	}
-}
 
 // environ is the bundler's environment without what would change its output
 // or where it puts it, and with what has it use the registry that npm would.
@@ -126,9 +80,6 @@ func (b *Builder) lookup(name string) string {
 	return ""
 }
 
-// registryLine is a setting that says where packages come from.
-var registryLine = regexp.MustCompile(`(?m)^[ \t]*((?:@[^:=\s]+:)?registry)[ \t]*=[ \t]*["']?([^"'\s]+)`)
-
 // registries returns the settings of .npmrc that say where packages come from,
 // and none of the credentials beside them: the package cache is laid out by
 // registry, and a worker has to find packages in it.
@@ -154,31 +105,4 @@ func withoutUser(raw string) string {
 	}
 	u.User = nil
 	return u.String()
-}
-
-// resolveArgs are the flags that make specifiers resolve as discovery decided.
-// The lock file is read from a copy in scratch: a build changes no source.
-func resolveArgs(f *function.Function, scratch string) ([]string, error) {
-	args := []string{"--quiet", "--node-modules-dir=none", "--allow-import"}
-	switch {
-	case f.Imports.DenoConfig != "":
-		args = append(args, "--config="+f.Imports.DenoConfig)
-	case f.Imports.ImportMap != "":
-		args = append(args, "--no-config", "--import-map="+f.Imports.ImportMap)
-	case f.Imports.PackageJSON == "":
-		args = append(args, "--no-config")
-	}
-	lock := lockFile(f)
-	if lock == "" {
-		return append(args, "--no-lock"), nil
-	}
-	raw, err := os.ReadFile(lock)
-	if err != nil {
-		return nil, fmt.Errorf("read lock file: %w", err)
-	}
-	copied := filepath.Join(scratch, "deno.lock")
-	if err := os.WriteFile(copied, raw, 0o600); err != nil {
-		return nil, err
-	}
-	return append(args, "--lock="+copied), nil
 }

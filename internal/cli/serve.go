@@ -13,8 +13,8 @@ func newServe(s Streams) *cobra.Command {
 		Use:   "serve",
 		Short: "Serve the functions in production",
 		Long: `Serve the functions of a folder. Logs go to stdout, one JSON object a line
-unless stdout is a terminal. Nothing is watched: a change on disk takes effect
-at the next start.`,
+unless stdout is a terminal. Nothing is watched, and a function that was called keeps its code: a change on
+disk takes effect at the next start.`,
 		Example: `  selvedge serve --functions ./supabase/functions --listen :9000
   SELVEDGE_PRESTART=8 selvedge serve`,
 		RunE: func(cmd *cobra.Command, _ []string) error {

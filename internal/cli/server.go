@@ -92,6 +92,8 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 		MemoryMB:    function.Defaults().Overlay(cfg.DiscoverOptions(project).EdgeRuntime.Limits).MemoryMB,
 		Inspect:     cfg.Inspect,
 		InspectAddr: cfg.InspectAddr,
+		Pin:         cfg.Command == config.Serve,
+		Memory:      cfg.MaxMemory,
 		Eager:       cfg.Command == config.Dev,
 		Hide:        []string{engine.host.Runtime.Bootstrap},
 		Log:         log,

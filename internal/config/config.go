@@ -85,6 +85,9 @@ type Config struct {
 	// MaxRequests bounds the requests that are open at once, whatever they are
 	// for.
 	MaxRequests int
+	// MaxMemory bounds the memory of all workers together, in bytes; 0 for no
+	// bound.
+	MaxMemory int64
 	// MaxQueue and QueueTimeout bound the requests that wait for one function,
 	// and RateLimit how often one caller may call it; [functions.<slug>] can
 	// say otherwise here, too.

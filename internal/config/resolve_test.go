@@ -84,6 +84,7 @@ func TestDefaults(t *testing.T) {
 		want.RequireAuth, want.Region = true, "local"
 		want.MaxBody = 20 << 20
 		want.MemoryMB, want.TmpMB = 256, 256
+		want.MaxMemory = autoMaxMemory(machineMemory())
 		want.CPU, want.Timeout, want.IdleTimeout = 2*time.Second, 400*time.Second, 150*time.Second
 		want.DataDir = c.DataDir
 		got := *c
@@ -188,7 +189,7 @@ func TestValues(t *testing.T) {
 	}
 	c := mustResolve(t, cwd, Dev, environ,
 		"--env-file=x.env", "--deno=./bin/deno", "--config=c.toml", "--data-dir=data", "--admin=unix:run/admin", "--max-workers=9", "--max-concurrency=8", "--worker-idle=7s",
-		"--boot-timeout=6", "--max-queue=0", "--queue-timeout=5s", "--max-body=1gb", "--memory=1GB", "--tmp-size=64MB", "--cpu=3s", "--timeout=10m", "--idle-timeout=9s", "--drain-delay=8s", "--rate-limit=9/m burst 2", "--max-requests=77", "--log-format=json", "--log-level=debug", "--inspect=a", "--inspect-addr=:1", "--drain-timeout=0", "--tls-cert=cert.pem", "--tls-key=key.pem", "--functions", "functions")
+		"--boot-timeout=6", "--max-queue=0", "--queue-timeout=5s", "--max-body=1gb", "--memory=1GB", "--max-memory=3GB", "--tmp-size=64MB", "--cpu=3s", "--timeout=10m", "--idle-timeout=9s", "--drain-delay=8s", "--rate-limit=9/m burst 2", "--max-requests=77", "--log-format=json", "--log-level=debug", "--inspect=a", "--inspect-addr=:1", "--drain-timeout=0", "--tls-cert=cert.pem", "--tls-key=key.pem", "--functions", "functions")
 	got := *c
 	got.cwd, got.environ, got.resolved, got.warnings = "", nil, nil, nil
 	want := Config{
@@ -199,8 +200,8 @@ func TestValues(t *testing.T) {
 		CORSOrigins:    []string{"https://a.example", "https://b.example"},
 		MaxWorkers:     9, MaxConcurrency: 8, WorkerIdle: 7 * time.Second, BootTimeout: 6 * time.Second,
 		MaxRequests: 77, QueueTimeout: 5 * time.Second, RateLimit: function.Rate{Requests: 9, Per: time.Minute, Burst: 2},
-		MaxBody:  1 << 30,
-		MemoryMB: 1024, TmpMB: 64, CPU: 3 * time.Second, Timeout: 10 * time.Minute, IdleTimeout: 9 * time.Second, DrainDelay: 8 * time.Second,
+		MaxBody:   1 << 30,
+		MaxMemory: 3 << 30, MemoryMB: 1024, TmpMB: 64, CPU: 3 * time.Second, Timeout: 10 * time.Minute, IdleTimeout: 9 * time.Second, DrainDelay: 8 * time.Second,
 		LogFormat: "json", LogLevel: slog.LevelDebug, Inspect: "a", InspectAddr: ":1",
 		Environment: "staging", Region: "eu-west-1", JWTSecret: Secret(strings.Repeat("j", 40)), AnonKey: "anon", ServiceRoleKey: "role",
 		PublishableKeys: map[string]Secret{"default": "sb_publishable_1", "web": "sb_publishable_2"},
@@ -248,6 +249,8 @@ func TestBadValues(t *testing.T) {
 		{"--rate-limit=100", `--rate-limit="100": it names no unit of time; use 100/s, 100/m, 1000/h, '100/s burst 200' or off`},
 		{"SELVEDGE_RATE_LIMIT=fast/s", `SELVEDGE_RATE_LIMIT="fast/s": "fast" is no number from 1 to 1000000`},
 		{"--memory=16MB", "it is below 32MB; use a size of at least 32MB, such as 256MB"},
+		{"--max-memory=64MB", "it is below 128MB; use auto, off, or a size"},
+		{"--max-memory=half", "it is no size"},
 		{"--memory=off", "it is no size"},
 		{"--memory=0", "it is below 32MB"},
 		{"--memory=100000KB", "it is no whole number of MB"},

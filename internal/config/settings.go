@@ -159,6 +159,10 @@ func settings() []setting {
 				}
 				return setInt(&c.MaxRequests, v, 1, mostRequests)
 			}},
+		{flag: "max-memory", env: []string{"SELVEDGE_MAX_MEMORY"}, commands: servers, fallback: always("auto"),
+			help:    "the memory of all workers together, `SIZE` such as 4GB; auto takes three quarters of the machine's or the container's, off any",
+			accepts: "auto, off, or a size of at least 128MB, such as 4GB",
+			set:     func(c *Config, v string) error { return setMaxMemory(&c.MaxMemory, v) }},
 		{flag: "max-queue", env: []string{"SELVEDGE_MAX_QUEUE"}, commands: servers, fallback: always(strconv.Itoa(limits.MaxQueue)),
 			help:    "the most requests that wait for a function beyond those its workers have or will have room for, `N`",
 			accepts: "a number from 0 to 1000000",

@@ -21,6 +21,7 @@ func (g *group) update(f *function.Function, broken error) bool {
 	g.become(f)
 	g.broken = broken
 	g.generation++
+	g.pinned = nil
 	if g.cancel != nil {
 		g.cancel()
 	}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/selvedge-dev/selvedge/internal/bundle"
 	"github.com/selvedge-dev/selvedge/internal/function"
 	"github.com/selvedge-dev/selvedge/internal/upstream"
 	"github.com/selvedge-dev/selvedge/internal/worker"
@@ -42,6 +43,9 @@ type group struct {
 	bundle  string
 	retry   backoff
 	closed  error
+	// pinned is what workers of this generation run, nil if that is not known
+	// yet, or is looked for each time.
+	pinned *bundle.Bundle
 }
 
 // A member is a worker and what the group knows of it.

@@ -40,9 +40,12 @@ const (
 // one are replaced and finish what they have, those that reach it are stopped.
 func (p *Pool) guard(ctx context.Context) {
 	every(ctx, guardEvery, func(now time.Time) {
-		for _, g := range p.all() {
-			g.guard(now)
+		var used int64
+		groups := p.all()
+		for _, g := range groups {
+			used += g.guard(now)
 		}
+		p.guardBudget(groups, used, now)
 	})
 }
 
@@ -121,7 +124,9 @@ func (l *level) over(limit int64, now time.Time) (soft, hard bool) {
 	return now.Sub(l.high) >= softFor, l.bytes >= limit
 }
 
-func (g *group) guard(now time.Time) {
+// guard looks at the clocks and the memory of the group's workers and returns
+// what they use of it.
+func (g *group) guard(now time.Time) (used int64) {
 	for _, d := range g.wards(now) { // not under the lock: it takes a while
 		cpu, ok := d.w.CPU()
 		if !ok {
@@ -141,7 +146,9 @@ func (g *group) guard(now time.Time) {
 			g.exceeded(d, hard, ReasonMemory, fmt.Sprintf("it used %d MB of memory; %d may be used (memory_mb)",
 				d.memory.bytes>>20, d.limits.MemoryMB))
 		}
+		used += d.memory.bytes + d.bare
 	}
+	return used
 }
 
 func (g *group) guardFiles(now time.Time) {

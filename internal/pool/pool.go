@@ -110,6 +110,12 @@ type Options struct {
 	// Eager has workers of a changed function started before a request asks
 	// for them, where it had some.
 	Eager bool
+	// Pin has all workers of a function run the bundle that its first one ran,
+	// whatever is on disk by then, until Apply changes the function.
+	Pin bool
+	// Memory is what all workers together may use, in bytes, 0 for any; see
+	// budget.
+	Memory int64
 	// Hide are texts left out of stack traces, such as the bootstrap's path.
 	Hide []string
 	Log  *slog.Logger
@@ -121,6 +127,8 @@ type Pool struct {
 	warm   *prestarter
 	starts *turns
 	active atomic.Int64 // starts under way, queued ones included
+
+	budget budget
 
 	groups atomic.Pointer[map[string]*group] // replaced, never changed
 
@@ -149,6 +157,7 @@ func New(o Options) *Pool {
 	p := &Pool{opts: o, starts: newTurns(runtime.NumCPU())}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.patience, p.hurry = context.WithCancel(context.Background())
+	p.budget.limit = o.Memory
 	p.groups.Store(&map[string]*group{})
 	p.warm = newPrestarter(p, deno.Profile{MemoryMB: o.MemoryMB}, o.Prestart)
 	p.wg.Add(2)

@@ -46,6 +46,9 @@ func (g *group) scale() {
 		return
 	}
 	for range min(want, g.vacancies()) {
+		if !g.p.room() {
+			return // the guard comes back to it
+		}
 		g.launch()
 	}
 }

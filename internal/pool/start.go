@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -41,7 +42,7 @@ func (g *group) start(l *launch) {
 	defer g.p.active.Add(-1)
 	boot := Boot{Slug: l.fn.Slug}
 	began := time.Now()
-	built, err := g.p.build(l)
+	built, err := g.build(l)
 	close(l.built)
 	var w *worker.Worker
 	if err == nil {
@@ -52,6 +53,7 @@ func (g *group) start(l *launch) {
 		g.started(l, nil, err)
 		return
 	}
+	g.pin(l, built)
 	boot.ExecutionID = w.ID
 	g.p.opts.Observer.Boot(boot)
 	g.started(l, &member{
@@ -62,16 +64,46 @@ func (g *group) start(l *launch) {
 
 // build makes the bundle. Calls of Build at the same time share one result, so
 // one that began before the function changed must be over.
-func (p *Pool) build(l *launch) (*bundle.Bundle, error) {
+func (g *group) build(l *launch) (*bundle.Bundle, error) {
+	if pinned := g.pin(l, nil); pinned != nil {
+		return pinned, nil
+	}
 	for _, earlier := range l.after {
 		<-earlier.built // soon: its context has ended
 	}
 	l.after = nil
-	built, err := p.opts.Builder.Build(l.ctx, l.fn)
+	built, err := g.p.opts.Builder.Build(l.ctx, l.fn)
 	if err != nil {
 		return nil, startError(l, "bundle", err)
 	}
 	return built, nil
+}
+
+// pin returns what was pinned for the launch's generation, if it is still
+// there. It pins b before that unless there is something or b is nil.
+func (g *group) pin(l *launch, b *bundle.Bundle) *bundle.Bundle {
+	if !g.p.opts.Pin {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if l.generation != g.generation {
+		return nil
+	}
+	if g.pinned != nil {
+		if _, err := os.Stat(g.pinned.Module); err != nil {
+			g.pinned = nil // somebody cleared the data folder
+		}
+	}
+	if b != nil && g.pinned == nil {
+		g.pinned = b
+	}
+	if g.pinned == nil {
+		return nil
+	}
+	known := *g.pinned
+	known.Cached, known.Took = true, 0
+	return &known
 }
 
 // bring spawns and loads. The phases go into boot. The bundle it returns is

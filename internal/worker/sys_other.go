@@ -16,3 +16,5 @@ func waitNoReap(int) error { return nil }
 
 // maxRSSBytes reads a usage record; macOS counts in bytes (getrusage(2)).
 func maxRSSBytes(u *syscall.Rusage) int64 { return int64(u.Maxrss) }
+
+func preferredVictim(int) {}

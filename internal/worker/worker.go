@@ -173,6 +173,7 @@ func (w *Worker) spawn(h *Host, listener *net.UnixListener) error {
 		r.Close()
 		return err
 	}
+	preferredVictim(w.cmd.Process.Pid)
 	w.output = newOutput()
 	go w.wait(r, listener)
 	return nil

@@ -160,8 +160,8 @@ func TestSoftLimits(t *testing.T) {
 	s := newStand(t)
 	const slowly = `await new Promise((r) => setTimeout(r, 2500)); return new Response("done");`
 	for name, c := range map[string]struct{ source, reason, unload string }{
-		"cpu":        {`Deno.serve(async () => { for (let i = 0; i < 40; i++) { for (const end = Date.now() + 10; Date.now() < end;); await new Promise((r) => setTimeout(r)); } ` + slowly + ` });`, ReasonCPU, "cpu"},
-		"loop":       {`Deno.serve(async () => { for (const end = Date.now() + 450; Date.now() < end;); ` + slowly + ` });`, ReasonCPU, "cpu"},
+		"cpu":        {`Deno.serve(async () => { for (let i = 0; i < 150; i++) { for (const end = Date.now() + 10; Date.now() < end;); await new Promise((r) => setTimeout(r)); } ` + slowly + ` });`, ReasonCPU, "cpu"},
+		"loop":       {`Deno.serve(async () => { for (const end = Date.now() + 1500; Date.now() < end;); ` + slowly + ` });`, ReasonCPU, "cpu"},
 		"memory":     {`const all = []; Deno.serve(async () => { all.push(new Uint8Array(56 << 20).fill(1)); ` + slowly + ` });`, ReasonMemory, "memory"},
 		"files":      {`Deno.serve(async () => { await Deno.writeFile(Deno.env.get("TMPDIR") + "/x", new Uint8Array(7 << 20)); ` + slowly + ` });`, ReasonFiles, "termination"},
 		"wall clock": {`Deno.serve(async () => { ` + slowly + ` });`, ReasonWallClock, "wall_clock"},

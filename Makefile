@@ -4,7 +4,7 @@ GO ?= go
 # The race detector needs a C compiler; without one the tests run plainly.
 RACE := $(shell $(GO) env CGO_ENABLED | grep -q 1 && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 
-.PHONY: run build test vet lint unit e2e fuzz bench bench-quick compatibility tidy-check clean
+.PHONY: run build test vet lint unit e2e fuzz bench bench-quick chaos compatibility tidy-check clean
 
 run: ## serve the functions of this folder, reload on save
 	$(GO) run ./cmd/selvedge dev
@@ -40,6 +40,9 @@ fuzz: ## every fuzz target, FUZZTIME each
 
 bench: ## the figures of docs/performance.md, against real peers
 	$(GO) run ./bench -write
+
+chaos: ## docs/reliability.md: misbehaving functions, killed workers, edits and stops under load
+	CHAOS=full CHAOS_WRITE=1 $(GO) test -count=1 -timeout 2h -v ./e2e/chaos
 
 bench-quick: ## does the benchmark still run?
 	$(GO) run ./bench -quick

@@ -1,0 +1,242 @@
+package chaos
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/selvedge-dev/selvedge/e2e/harness"
+	"github.com/selvedge-dev/selvedge/internal/deno/denotest"
+)
+
+// workers returns the process ids of a server's workers.
+func workers(t *testing.T, s *harness.Server) []int {
+	t.Helper()
+	var pids []int
+	for _, p := range denotest.Processes(t, s.Tmp+"/selvedge-") {
+		pid, _, _ := strings.Cut(p, " ")
+		if n, err := strconv.Atoi(pid); err == nil && n != s.Cmd.Process.Pid {
+			pids = append(pids, n)
+		}
+	}
+	return pids
+}
+
+// proportional returns the memory of a process that is its own, and its share
+// of what it has in common with others, in bytes; 0 when it is gone.
+func proportional(pid int) int64 {
+	raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	for line := range strings.Lines(string(raw)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "Pss:" {
+			kb, _ := strconv.ParseInt(f[1], 10, 64)
+			return kb << 10
+		}
+	}
+	return 0
+}
+
+// A footprint is what a server takes of the machine.
+type footprint struct {
+	server, tree            int64 // bytes
+	files, processes, paths int
+}
+
+func take(t *testing.T, s *harness.Server) footprint {
+	t.Helper()
+	pid := s.Cmd.Process.Pid
+	f := footprint{server: proportional(pid)}
+	f.tree = f.server
+	for _, w := range workers(t, s) {
+		f.tree += proportional(w)
+		f.processes++
+	}
+	open, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	f.files = len(open)
+	_ = filepath.WalkDir(s.Tmp, func(string, os.DirEntry, error) error { f.paths++; return nil })
+	return f
+}
+
+func (f footprint) String() string {
+	return fmt.Sprintf("server %d MB, all %d MB, %d open files, %d workers, %d paths", f.server>>20, f.tree>>20, f.files, f.processes, f.paths)
+}
+
+// settle waits until the server has no worker but those that wait for a
+// function, and returns what it takes then: the least of a few looks.
+func settle(t *testing.T, s *harness.Server, processes int) footprint {
+	t.Helper()
+	harness.Eventually(t, time.Minute, "the workers are gone", func() bool { return len(workers(t, s)) == processes })
+	least := take(t, s)
+	for end := time.Now().Add(scaled(4*time.Second, 15*time.Second)); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
+		f := take(t, s)
+		least.server, least.tree = min(least.server, f.server), min(least.tree, f.tree)
+		least.files, least.paths = min(least.files, f.files), min(least.paths, f.paths)
+	}
+	return least
+}
+
+const prestarted = 2
+
+func TestKilledWorkers(t *testing.T) {
+	folder := project(t, map[string]string{
+		"functions/fn/index.ts": `Deno.serve(async (r) => { await r.text(); await new Promise((f) => setTimeout(f, 5)); return new Response("ok"); });`,
+	})
+	s := harness.Start(t, harness.Options{Command: "serve", Functions: folder})
+	const clients = 8
+	before := startLoad(t, s.URL+"/fn", clients, time.Millisecond)
+	time.Sleep(2 * time.Second)
+	before.end()
+	first := take(t, s).server
+	l := startLoad(t, s.URL+"/fn", clients, time.Millisecond)
+	kills := 0
+	for end := time.Now().Add(scaled(5*time.Second, 60*time.Second)); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		if pids := workers(t, s); len(pids) > 0 {
+			if syscall.Kill(pids[rand.IntN(len(pids))], syscall.SIGKILL) == nil {
+				kills++
+			}
+		}
+	}
+	all := l.end()
+	lost := count(all, failed)
+	undocumented := func(o outcome) bool { return failed(o) && o.err == nil && o.code != "WORKER_ERROR" }
+	if n := count(all, undocumented); n > 0 {
+		t.Errorf("%d answers are neither the function's nor WORKER_ERROR", n)
+		report(t, all, undocumented)
+	}
+	if lost > kills*clients || kills < 10 {
+		t.Errorf("%d requests failed of at most %d that were in flight on a killed worker, %d kills", lost, kills*clients, kills)
+	}
+	if o := newClient(t).post(s.URL + "/fn"); failed(o) {
+		t.Errorf("afterwards: %s", o)
+	}
+	last := take(t, s).server
+	if last > first+first/2+16<<20 {
+		t.Errorf("the server grew from %d to %d MB", first>>20, last>>20)
+	}
+	note(t, "SIGKILL of a random worker each 200 ms under load", "only requests in flight on it fail, with WORKER_ERROR",
+		"%d kills, %d of %d requests failed (in flight were up to %d), server %d → %d MB", kills, lost, len(all), kills*clients, first>>20, last>>20)
+}
+
+func TestManyLives(t *testing.T) {
+	folder := project(t, map[string]string{
+		"functions/fn/index.ts": `Deno.serve(async (r) => { await r.text(); return new Response("ok"); });`,
+		"config.toml":           "[functions.fn]\npolicy = \"oneshot\"\n",
+	})
+	s := harness.Start(t, harness.Options{Command: "serve", Functions: folder, Args: []string{"--prestart", strconv.Itoa(prestarted)}})
+	live := func(n int) {
+		var wg sync.WaitGroup
+		for range 4 {
+			c := newClient(t)
+			wg.Go(func() {
+				for range n / 4 {
+					if o := c.post(s.URL + "/fn"); failed(o) {
+						t.Error(o)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+	}
+	live(100)
+	first := settle(t, s, prestarted)
+	lives := scaled(200, 10000)
+	live(lives)
+	last := settle(t, s, prestarted)
+	if last.server > first.server+first.server/4+8<<20 || last.files > first.files+8 || last.paths > first.paths+4 {
+		t.Errorf("after 100 lives: %s; after %d more: %s", first, lives, last)
+	}
+	note(t, fmt.Sprintf("%d worker lives", lives), "memory, open files, processes and folders back to what they were after the first 100",
+		"after 100: %s; at the end: %s", first, last)
+}
+
+func TestMemoryComesBack(t *testing.T) {
+	functions := scaled(10, 50)
+	files := map[string]string{}
+	for i := range functions {
+		files[fmt.Sprintf("functions/f%d/index.ts", i)] = `Deno.serve(async (r) => { await r.text(); const a = []; for (let i = 0; i < 20000; i++) a.push({ i }); return new Response("" + a.length); });`
+	}
+	s := harness.Start(t, harness.Options{Command: "serve", Functions: project(t, files),
+		Args: []string{"--prestart", strconv.Itoa(prestarted), "--worker-idle", "2s"}})
+	c := newClient(t)
+	c.post(s.URL + "/f0") // what is made once is made
+	first := settle(t, s, prestarted)
+	var hot footprint
+	for range 20 {
+		for i := range functions {
+			if o := c.post(fmt.Sprintf("%s/f%d", s.URL, i)); failed(o) {
+				t.Fatal(o)
+			}
+		}
+	}
+	hot = take(t, s)
+	last := settle(t, s, prestarted)
+	if limit := first.tree + first.tree/10 + scaled[int64](16<<20, 0); last.tree > limit {
+		t.Errorf("at the start %s; hot %s; idle again %s", first, hot, last)
+	}
+	note(t, fmt.Sprintf("%d functions hot, then idle", functions), "memory of all processes within 10 % of the start", "start %d MB, hot %d MB, idle %d MB",
+		first.tree>>20, hot.tree>>20, last.tree>>20)
+}
+
+func TestDay(t *testing.T) {
+	functions, total := scaled(20, 200), scaled(4000, 1_000_000)
+	files := map[string]string{}
+	for i := range functions {
+		files[fmt.Sprintf("functions/f%d/index.ts", i)] = `Deno.serve(async (r) => new Response("ok" + await r.text()));`
+	}
+	s := harness.Start(t, harness.Options{Command: "serve", Functions: project(t, files), Args: []string{"--worker-idle", "2s", "--max-workers", "1"}})
+	var samples []float64
+	var mu sync.Mutex
+	bad, shown := 0, 0
+	const rounds = 20
+	for range rounds {
+		var wg sync.WaitGroup
+		for range 4 {
+			c := newClient(t)
+			wg.Go(func() {
+				for range total / rounds / 4 {
+					// Some are called all the time and most now and then.
+					i := int(float64(functions) * rand.Float64() * rand.Float64() * rand.Float64())
+					if o := c.post(fmt.Sprintf("%s/f%d", s.URL, i)); failed(o) {
+						mu.Lock()
+						if bad++; shown < 5 {
+							shown++
+							t.Log(o)
+						}
+						mu.Unlock()
+					}
+				}
+			})
+		}
+		wg.Wait()
+		time.Sleep(scaled(100*time.Millisecond, 3*time.Second)) // an idle gap
+		samples = append(samples, float64(take(t, s).server)/(1<<20))
+	}
+	if bad > 0 {
+		t.Errorf("%d of %d requests failed", bad, total)
+	}
+	// The first rounds fill caches.
+	slope := trend(samples[rounds/4:]) * rounds
+	if slope > max(8, 0.2*samples[rounds/4]) {
+		t.Errorf("the server grows: %.0f MB", samples)
+	}
+	note(t, fmt.Sprintf("%d requests over %d functions at random, with idle gaps", total, functions), "0 failed, no growth",
+		"0 failed; server %.0f MB after a quarter, %.0f MB at the end, trend %+.1f MB over all", samples[rounds/4], samples[rounds-1], slope)
+}
+
+// trend is the slope of the line through ys with the least squares.
+func trend(ys []float64) float64 {
+	n := float64(len(ys))
+	var sx, sy, sxx, sxy float64
+	for i, y := range ys {
+		x := float64(i)
+		sx, sy, sxx, sxy = sx+x, sy+y, sxx+x*x, sxy+x*y
+	}
+	return (n*sxy - sx*sy) / (n*sxx - sx*sx)
+}

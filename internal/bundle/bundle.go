@@ -102,6 +102,9 @@ func NewBuilder(o Options) (*Builder, error) {
 			return nil, fmt.Errorf("prepare the bundle store: %w; choose a writable folder with --data-dir", err)
 		}
 	}
+	if err := deno.PrepareCacheDir(PackageCache(o.DataDir)); err != nil {
+		return nil, err
+	}
 	salt, err := loadSalt(filepath.Join(o.DataDir, "salt"))
 	if err != nil {
 		return nil, fmt.Errorf("prepare the bundle store: %w", err)

@@ -55,6 +55,10 @@ func newEngine(ctx context.Context, w io.Writer, cfg *config.Config) (*engine, e
 	if err != nil {
 		return nil, err
 	}
+	cache := filepath.Join(cfg.DataDir, "cache")
+	if err := deno.PrepareCacheDir(cache); err != nil {
+		return nil, err
+	}
 	deny := egress.NewDeny(cfg.DenyNet)
 	builder, err := bundle.NewBuilder(bundle.Options{
 		Deno: binary.Path, DenoVersion: binary.Version, DataDir: cfg.DataDir, Environ: buildEnviron(os.Environ()),
@@ -77,7 +81,7 @@ func newEngine(ctx context.Context, w io.Writer, cfg *config.Config) (*engine, e
 				Binary:    binary.Path,
 				Bootstrap: bootstrap,
 				BundleDir: bundle.BundleDir(cfg.DataDir),
-				CacheDir:  filepath.Join(cfg.DataDir, "cache"),
+				CacheDir:  cache,
 				Deny:      deny,
 			},
 		},

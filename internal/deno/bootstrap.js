@@ -19,7 +19,7 @@
 // is busy:
 //   0x1e <secret> alive "\n"
 {
-  const [dir] = Deno.args;
+  const dir = Deno.env.get("TMPDIR").slice(0, -"/tmp".length);
   const controlPath = dir + "/c.sock";
   const servePath = dir + "/w.sock"; // all that is served through Deno
   const nodePath = dir + "/n.sock"; // node:http
@@ -27,9 +27,10 @@
   const D = Deno;
   const collect = globalThis.gc;
   globalThis.gc = undefined; // it cannot be deleted
-  const { serve, listen, stderr, env, lstatSync, inspect } = Deno;
+  const { listen, stderr, env, lstatSync, inspect } = Deno;
   const internals = Deno[Deno.internal];
   const { AsyncVariable, setAsyncContext, createSystemTimer } = internals.core;
+  const { serveHttpOnListener } = internals;
   const writeSync = stderr.writeSync.bind(stderr);
   const encoder = new TextEncoder();
   const encode = encoder.encode.bind(encoder);
@@ -188,7 +189,8 @@
     }
   }
 
-  serve({ path: servePath, onListen() {}, onError: lastResort }, dispatch);
+  // Not Deno.serve, which would bind the address that is meant for node:http.
+  serveHttpOnListener(listen({ transport: "unix", path: servePath }), undefined, dispatch, lastResort, () => {});
 
   // --- how a function says that it serves
 
@@ -317,7 +319,7 @@
     };
   };
 
-  // node:http binds nodePath by itself (DENO_SERVE_ADDRESS, set at load). It
+  // node:http binds nodePath by itself (DENO_SERVE_ADDRESS in its environment). It
   // cannot be hooked without loading it, which costs 10 ms, so it is looked for.
   function pollNode() {
     if (mode !== undefined) return;
@@ -382,6 +384,17 @@
     } catch { /* a read-only symbol */ }
   }
 
+  // --- what a function has no use for
+
+  // Raw operations and resources, the control channel among them.
+  delete D[D.internal];
+  // Both would be shared by all functions: Deno keeps them by main module.
+  delete globalThis.localStorage;
+  delete globalThis.caches;
+  for (const name of ["read", "write"]) {
+    for (const path of [controlPath, servePath]) D.permissions.revokeSync({ name, path });
+  }
+
   // --- the life of a worker
 
   async function load({ specifier, env: variables, secret: s, node }) {
@@ -392,7 +405,7 @@
       if (name !== "TMPDIR" && name !== "HOME" && name !== "TZ") env.delete(name);
     }
     for (const name of keys(variables)) env.set(name, variables[name]);
-    env.set("DENO_SERVE_ADDRESS", "unix:" + nodePath);
+    defineProperty(D, "mainModule", { value: specifier, enumerable: true, configurable: true });
     let stage = "load";
     try {
       if (node) await giveAddress();

@@ -51,9 +51,27 @@ type Unbundled struct {
 // load. Host name and user are the container's, not secrets.
 const allowedSys = "hostname,osRelease,osUptime,loadavg,systemMemoryInfo,cpus,homedir,uid,gid,statfs"
 
+// hiddenEnv are variables that a function neither sees nor sets. What reads
+// them asks no permission of Deno's: DENO_CACHE_LSC_ENDPOINT names a server that
+// the Cache API of a Web Worker talks to, whatever address that is; the graphics
+// libraries load the drivers that theirs name; the C library opens the files
+// that the rest name.
+var hiddenEnv = strings.Join([]string{
+	"DENO_CACHE_LSC_ENDPOINT", "DENO_SERVE_ADDRESS", "DENO_UNSTABLE_CRON_SOCK", "DENO_WEBGPU_BACKEND", "SSLKEYLOGFILE",
+	"EGL_*", "__EGL_*", "__GLX_*", "GALLIUM_*", "LIBGL_*", "MESA_*", "VK_*", "WGPU_*",
+	"GCONV_PATH", "GETCONF_DIR", "GLIBC_TUNABLES", "HOSTALIASES", "LD_*", "LOCALDOMAIN", "LOCPATH", "MALLOC_*", "NLSPATH",
+	"RESOLV_*", "RES_OPTIONS", "TZDIR",
+}, ",")
+
 // Args returns the arguments of a worker whose private folder is dir.
 func (r Runtime) Args(p Profile, dir string) []string {
-	read := listed(r.BundleDir) + "," + listed(dir)
+	// The bootstrap gives the permissions for the first two sockets up before
+	// it loads a function.
+	own := listed(filepath.Join(dir, TempDir))
+	for _, name := range []string{ControlSocket, ServeSocket, NodeSocket} {
+		own += "," + listed(filepath.Join(dir, name))
+	}
+	read := listed(r.BundleDir) + "," + own
 	args := []string{
 		"run",
 		"--quiet",
@@ -67,8 +85,9 @@ func (r Runtime) Args(p Profile, dir string) []string {
 		// V8 lets garbage outside its heap, such as ArrayBuffers, grow by hundreds
 		// of MB; the bootstrap takes gc for itself and collects it when asked.
 		"--v8-flags=--expose-gc,--max-heap-size=" + strconv.Itoa(p.MemoryMB),
-		"--allow-write=" + listed(dir),
+		"--allow-write=" + own,
 		"--allow-env",
+		"--ignore-env=" + hiddenEnv,
 		"--allow-net",
 		// Deno checks the address that a name resolves to, so that every
 		// spelling of an address is covered.
@@ -93,7 +112,7 @@ func (r Runtime) Args(p Profile, dir string) []string {
 	if p.Inspect != "" {
 		args = append(args, "--inspect="+p.Inspect)
 	}
-	return append(args, "--allow-read="+read, r.Bootstrap, dir)
+	return append(args, "--allow-read="+read, r.Bootstrap)
 }
 
 // listed returns a path as an item of a list of permissions, where a comma is
@@ -112,6 +131,9 @@ func (r Runtime) Env(p Profile, dir string, lookup func(string) (string, bool)) 
 	env := []string{
 		"DENO_DIR=" + cache,
 		"DENO_NO_UPDATE_CHECK=1",
+		// A node:http server of the function binds this, whatever port it names.
+		"DENO_SERVE_ADDRESS=unix:" + filepath.Join(dir, NodeSocket),
+		"DENO_WEBGPU_BACKEND=none", // it loads drivers into the process
 		"NO_COLOR=1",
 		"HOME=" + tmp,
 		"TMPDIR=" + tmp,

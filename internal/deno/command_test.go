@@ -1,6 +1,7 @@
 package deno
 
 import (
+	"errors"
 	"flag"
 	"net/netip"
 	"os"
@@ -58,7 +59,7 @@ func TestArgsAlwaysWall(t *testing.T) {
 	r := Runtime{Binary: "/d/deno", Bootstrap: "/d/bootstrap.js", BundleDir: "/d/bundles", CacheDir: "/d/cache"}
 	for _, p := range []Profile{{MemoryMB: 1}, {Unbundled: Unbundled{CacheDir: "/p", Config: "/c"}}, {Inspect: "x"}} {
 		args := r.Args(p, "/run/w1")
-		for _, want := range []string{"--no-prompt", "--no-remote", "--cached-only", "--deny-import", "--deny-net=" + egress.Deny{}.Flag(), "--allow-write=/run/w1"} {
+		for _, want := range []string{"--no-prompt", "--no-remote", "--cached-only", "--deny-import", "--deny-net=" + egress.Deny{}.Flag(), "--allow-write=/run/w1/tmp,/run/w1/c.sock,/run/w1/w.sock,/run/w1/n.sock", "--ignore-env=" + hiddenEnv} {
 			if !slices.Contains(args, want) {
 				t.Errorf("%+v: no %s", p, want)
 			}
@@ -70,8 +71,8 @@ func TestArgsAlwaysWall(t *testing.T) {
 				}
 			}
 		}
-		if args[len(args)-2] != r.Bootstrap || args[len(args)-1] != "/run/w1" {
-			t.Errorf("%+v: it ends with %q", p, args[len(args)-2:])
+		if args[len(args)-1] != r.Bootstrap {
+			t.Errorf("%+v: it ends with %q", p, args[len(args)-1])
 		}
 	}
 }
@@ -91,7 +92,8 @@ func TestCommasInPaths(t *testing.T) {
 	t.Parallel()
 	r := Runtime{BundleDir: "/a,b/bundles", CacheDir: "/a,b/cache", Bootstrap: "/a,b/b.js"}
 	args := r.Args(Profile{}, "/run,/w1")
-	for _, want := range []string{"--allow-read=/a,,b/bundles,/run,,/w1", "--allow-write=/run,,/w1"} {
+	const own = "/run,,/w1/tmp,/run,,/w1/c.sock,/run,,/w1/w.sock,/run,,/w1/n.sock"
+	for _, want := range []string{"--allow-read=/a,,b/bundles," + own, "--allow-write=" + own} {
 		if !slices.Contains(args, want) {
 			t.Errorf("no %s in %q", want, args)
 		}
@@ -105,7 +107,7 @@ func TestEnv(t *testing.T) {
 	lookup := func(name string) (string, bool) { v, ok := host[name]; return v, ok }
 	got := r.Env(Profile{}, "/run/w1", lookup)
 	slices.Sort(got)
-	want := []string{"DENO_CERT=/ca.pem", "DENO_DIR=/d/cache", "DENO_NO_UPDATE_CHECK=1", "HOME=/run/w1/tmp", "NO_COLOR=1", "TMPDIR=/run/w1/tmp", "TZ=UTC", "https_proxy=http://p"}
+	want := []string{"DENO_CERT=/ca.pem", "DENO_DIR=/d/cache", "DENO_NO_UPDATE_CHECK=1", "DENO_SERVE_ADDRESS=unix:/run/w1/n.sock", "DENO_WEBGPU_BACKEND=none", "HOME=/run/w1/tmp", "NO_COLOR=1", "TMPDIR=/run/w1/tmp", "TZ=UTC", "https_proxy=http://p"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
@@ -151,5 +153,25 @@ func TestInstallBootstrap(t *testing.T) {
 	}
 	if _, err := InstallBootstrap(filepath.Join(file, "x")); err == nil || !strings.Contains(err.Error(), "--data-dir") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestPrepareCacheDir(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "cache")
+	stored := filepath.Join(dir, "location_data", "x", "local_storage")
+	for _, before := range []func() error{
+		func() error { return nil },
+		func() error { return nil },
+		func() error { // as it was with an earlier version
+			return errors.Join(os.Remove(filepath.Join(dir, "location_data")), os.MkdirAll(filepath.Dir(stored), 0o755), os.WriteFile(stored, nil, 0o600))
+		},
+	} {
+		if err := errors.Join(before(), PrepareCacheDir(dir)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Dir(stored), 0o755); err == nil {
+			t.Error("there can be storage")
+		}
 	}
 }

@@ -29,6 +29,32 @@ const (
 	TempDir = "tmp"
 )
 
+// PrepareCacheDir makes a DENO_DIR for workers. What Deno would keep there for
+// functions, localStorage and the Cache API, it would keep for all of them
+// together: a file in the place of its folder keeps it from doing so.
+func PrepareCacheDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("prepare the cache: %w; choose a writable folder with --data-dir", err)
+	}
+	blocker := filepath.Join(dir, "location_data")
+	info, err := os.Lstat(blocker)
+	if err == nil && info.Mode().IsRegular() {
+		return nil
+	}
+	if err == nil {
+		err = os.RemoveAll(blocker)
+	} else if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err == nil {
+		err = os.WriteFile(blocker, nil, 0o444)
+	}
+	if err != nil {
+		return fmt.Errorf("prepare the cache: %w", err)
+	}
+	return nil
+}
+
 // InstallBootstrap writes the bootstrap script below dir and returns its path.
 // The name carries a digest of the content: workers of two versions of
 // Selvedge can share a data folder, and V8's code cache, keyed by path, hits.

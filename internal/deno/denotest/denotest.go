@@ -70,6 +70,9 @@ func Runtime(t testing.TB) deno.Runtime {
 			t.Fatal(err)
 		}
 	}
+	if err := deno.PrepareCacheDir(r.CacheDir); err != nil {
+		t.Fatal(err)
+	}
 	return r
 }
 

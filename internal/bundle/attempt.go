@@ -108,8 +108,7 @@ func (a *attempt) run(ctx context.Context, stdout *bytes.Buffer, module string, 
 	}
 }
 
-// scratch makes a folder for what the bundler needs and no worker may see:
-// workers can read everything below the bundles' folder.
+// scratch makes a folder for what the bundler needs.
 func (b *Builder) scratch() (string, error) {
 	dir, err := os.MkdirTemp(b.opts.DataDir, ".build-")
 	if err == nil {

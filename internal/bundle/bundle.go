@@ -87,6 +87,9 @@ type Options struct {
 	Environ []string
 	// Deny are the addresses that nothing is downloaded from.
 	Deny egress.Deny
+	// Hide has the bundles' folder show its content to nobody but root: workers
+	// can read a bundle whose name they know, and do not learn those of others.
+	Hide bool
 }
 
 // BundleDir is the folder that holds the bundles of a data folder.
@@ -101,6 +104,11 @@ func NewBuilder(o Options) (*Builder, error) {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, fmt.Errorf("prepare the bundle store: %w; choose a writable folder with --data-dir", err)
 		}
+	}
+	if o.Hide {
+		// In vain where the folder is read-only or somebody else's. `selvedge
+		// doctor` says so.
+		_ = os.Chmod(BundleDir(o.DataDir), 0o311)
 	}
 	if err := deno.PrepareCacheDir(PackageCache(o.DataDir)); err != nil {
 		return nil, err

@@ -3,7 +3,6 @@ package bundle
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -98,7 +97,7 @@ func (b *Builder) finish(f *function.Function, made *Bundle, tree, entry, base s
 	}
 	err = os.Rename(tree, made.Dir)
 	if err != nil && !errors.Is(err, fs.ErrExist) && !isNotEmpty(err) {
-		return nil, fmt.Errorf("store bundle of function %s: %w", f.Slug, err)
+		return nil, fmt.Errorf("store bundle of function %s: %w; check the space and rights of %s, or choose another --data-dir", f.Slug, err, b.opts.DataDir)
 	}
 	return made, nil // the same content was there already
 }
@@ -110,11 +109,9 @@ func moved(file, from, to string) string {
 	return to + strings.TrimPrefix(file, from)
 }
 
-// stage makes a folder on the same file system as the bundles. Workers may read
-// there, so that its name is no easier to guess than a bundle's.
+// stage makes a folder on the same file system as the bundles.
 func (b *Builder) stage() (string, error) {
-	stage := filepath.Join(BundleDir(b.opts.DataDir), ".stage-"+rand.Text())
-	err := os.Mkdir(stage, 0o755)
+	stage, err := os.MkdirTemp(b.opts.DataDir, ".stage-")
 	if err == nil {
 		// Deno resolves links in what it reports, so there must be none.
 		stage, err = filepath.EvalSymlinks(stage)

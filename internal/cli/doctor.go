@@ -22,7 +22,7 @@ import (
 // A finding is the result of one check.
 type finding struct {
 	Check string `json:"check"`
-	// State is "ok", "warn" or "fail".
+	// State is "ok", "warn" or "fail", or "off" for what need not be there.
 	State string `json:"state"`
 	Found string `json:"found"`
 	// Next is what to do about it.
@@ -35,7 +35,8 @@ func newDoctor(s Streams) *cobra.Command {
 		Use:   "doctor",
 		Short: "Check that functions can be built and run here",
 		Long: `Check everything that serving functions needs: Deno, the data folder, the
-functions folder, the address, the bundler and a worker that answers. Deno is
+functions folder, the address, the bundler and a worker that answers; and say
+which walls of the system stand around workers, and why others do not. Deno is
 downloaded if it is missing. The exit code is 1 when a check fails.`,
 		Example: "  selvedge doctor\n  selvedge doctor --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -65,6 +66,10 @@ downloaded if it is missing. The exit code is 1 when a check fails.`,
 }
 
 func printFindings(s Streams, findings []finding) {
+	width := 0
+	for _, f := range findings {
+		width = max(width, len(f.Check))
+	}
 	for _, f := range findings {
 		mark := paint(s.Out, green, "ok  ")
 		switch f.State {
@@ -72,10 +77,12 @@ func printFindings(s Streams, findings []finding) {
 			mark = paint(s.Out, yellow, "warn")
 		case "fail":
 			mark = paint(s.Out, red, "FAIL")
+		case "off":
+			mark = paint(s.Out, yellow, "off ")
 		}
-		fmt.Fprintf(s.Out, "%s  %-10s %s\n", mark, f.Check, f.Found)
+		fmt.Fprintf(s.Out, "%s  %-*s  %s\n", mark, width, f.Check, f.Found)
 		if f.Next != "" {
-			fmt.Fprintf(s.Out, "                 → %s\n", f.Next)
+			fmt.Fprintf(s.Out, "%*s→ %s\n", width+8, "", f.Next)
 		}
 	}
 }
@@ -113,7 +120,28 @@ func examine(cmd *cobra.Command, s Streams) []finding {
 	}
 	add("deno", state, fmt.Sprintf("%s at %s", engine.binary.Version, engine.binary.Path), next)
 	add("data", "ok", cfg.DataDir, "")
-	return append(out, checkWorker(cmd.Context(), engine)...)
+	out = append(out, checkWorker(cmd.Context(), engine)...)
+	return append(out, checkWalls(engine)...)
+}
+
+// checkWalls says what the system has to keep workers in their place. None of
+// it has to be there.
+func checkWalls(e *engine) []finding {
+	var out []finding
+	bundles := finding{"bundles", "ok", "a function cannot find out the names of others' bundles", ""}
+	if info, err := os.Stat(e.host.Runtime.BundleDir); err != nil || info.Mode().Perm()&0o444 != 0 {
+		bundles.State, bundles.Found = "warn", fmt.Sprintf("a function can find out the names of others' bundles, and read them: %s is open to be listed", e.host.Runtime.BundleDir)
+		bundles.Next = "give the folder to the user that runs Selvedge, or choose another --data-dir"
+	}
+	out = append(out, bundles)
+	for _, l := range e.host.Confiner.Layers() {
+		f := finding{Check: l.Name, State: "ok", Found: "on: " + l.Detail}
+		if !l.On {
+			f.State, f.Found = "off", "off: "+l.Detail
+		}
+		out = append(out, f)
+	}
+	return out
 }
 
 // resolveWithout is the configuration with an empty functions folder, for the

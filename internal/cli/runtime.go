@@ -10,6 +10,7 @@ import (
 
 	"github.com/selvedge-dev/selvedge/internal/bundle"
 	"github.com/selvedge-dev/selvedge/internal/config"
+	"github.com/selvedge-dev/selvedge/internal/confine"
 	"github.com/selvedge-dev/selvedge/internal/deno"
 	"github.com/selvedge-dev/selvedge/internal/deno/release"
 	"github.com/selvedge-dev/selvedge/internal/egress"
@@ -62,7 +63,7 @@ func newEngine(ctx context.Context, w io.Writer, cfg *config.Config) (*engine, e
 	deny := egress.NewDeny(cfg.DenyNet)
 	builder, err := bundle.NewBuilder(bundle.Options{
 		Deno: binary.Path, DenoVersion: binary.Version, DataDir: cfg.DataDir, Environ: buildEnviron(os.Environ()),
-		Deny: deny,
+		Deny: deny, Hide: true,
 	})
 	if err != nil {
 		return nil, err
@@ -76,7 +77,8 @@ func newEngine(ctx context.Context, w io.Writer, cfg *config.Config) (*engine, e
 		builder: builder,
 		runDir:  runDir,
 		host: &worker.Host{
-			RunDir: runDir.Path,
+			RunDir:   runDir.Path,
+			Confiner: confiner(cfg),
 			Runtime: deno.Runtime{
 				Binary:    binary.Path,
 				Bootstrap: bootstrap,
@@ -86,6 +88,13 @@ func newEngine(ctx context.Context, w io.Writer, cfg *config.Config) (*engine, e
 			},
 		},
 	}, nil
+}
+
+func confiner(cfg *config.Config) *confine.Confiner {
+	if cfg.SystemWalls == "off" {
+		return confine.Off("switched off by --system-walls")
+	}
+	return confine.New()
 }
 
 // Close removes the workers' folder; all of them must have ended.

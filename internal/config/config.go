@@ -45,6 +45,9 @@ type Config struct {
 	// DenyNet are networks that neither functions nor what builds them reach,
 	// besides the metadata addresses of clouds.
 	DenyNet []netip.Prefix
+	// SystemWalls is "auto" or "off": whether workers are kept in their place
+	// by the system, too, and not by Deno alone.
+	SystemWalls string
 
 	// Listen is the address of the gateway, host:port; port 0 takes a free one.
 	Listen string

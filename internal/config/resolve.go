@@ -168,6 +168,9 @@ func (c *Config) check() {
 	if n := len(c.JWTSecret); n > 0 && n < 32 {
 		c.warn("JWT_SECRET has %d characters; HS256 needs 32 or more to withstand guessing (RFC 7518, section 3.2)", n)
 	}
+	if c.SystemWalls == "off" {
+		c.warn("the system's walls around workers are off (%s): what Deno does not hold, nothing does", c.resolved["system-walls"].Source)
+	}
 	if c.Development() && c.Command == Serve {
 		c.warn("ENVIRONMENT is development: callers see the functions' stack traces")
 	}

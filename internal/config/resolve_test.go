@@ -82,6 +82,7 @@ func TestDefaults(t *testing.T) {
 		want.WorkerIdle, want.BootTimeout = 60*time.Second, 10*time.Second
 		want.LogFormat, want.LogLevel = "auto", slog.LevelInfo
 		want.RequireAuth, want.Region = true, "local"
+		want.SystemWalls = "auto"
 		want.MaxBody = 20 << 20
 		want.MemoryMB, want.TmpMB = 256, 256
 		want.MaxMemory = autoMaxMemory(machineMemory())
@@ -186,6 +187,7 @@ func TestValues(t *testing.T) {
 		"ENVIRONMENT=Staging", "SUPABASE_URL=https://x.supabase.co/", "SUPABASE_DB_URL=postgres://u:p@h/d", "SB_REGION=eu-west-1",
 		`SUPABASE_PUBLISHABLE_KEYS={"default":"sb_publishable_1","web":"sb_publishable_2"}`, "SUPABASE_SECRET_KEYS=sb_secret_1",
 		`SUPABASE_JWKS={"keys":[{"kty":"EC"}]}`, "CORS_ORIGINS=https://a.example, https://b.example/", "SELVEDGE_PRESTART=0", "SELVEDGE_TRUSTED_PROXIES=192.0.2.1, private,2001:db8::/32",
+		"SELVEDGE_DENY_NET=192.0.2.7", "SELVEDGE_SYSTEM_WALLS=auto",
 	}
 	c := mustResolve(t, cwd, Dev, environ,
 		"--env-file=x.env", "--deno=./bin/deno", "--config=c.toml", "--data-dir=data", "--admin=unix:run/admin", "--max-workers=9", "--max-concurrency=8", "--worker-idle=7s",
@@ -195,6 +197,7 @@ func TestValues(t *testing.T) {
 	want := Config{
 		Command: Dev, Functions: filepath.Join(cwd, "functions"), ProjectFile: filepath.Join(cwd, "c.toml"), EnvFile: filepath.Join(cwd, "x.env"),
 		DataDir: filepath.Join(cwd, "data"), Deno: filepath.Join(cwd, "bin/deno"), Listen: "localhost:9000", Admin: "unix:" + filepath.Join(cwd, "run/admin"),
+		DenyNet: prefixes("192.0.2.7/32"), SystemWalls: "auto",
 		TLSCert: filepath.Join(cwd, "cert.pem"), TLSKey: filepath.Join(cwd, "key.pem"),
 		TrustedProxies: prefixes("192.0.2.1/32", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "2001:db8::/32"),
 		CORSOrigins:    []string{"https://a.example", "https://b.example"},
@@ -279,6 +282,7 @@ func TestBadValues(t *testing.T) {
 		{"--trusted-proxies=proxy.internal", `"proxy.internal" is no address and no network`},
 		{"SELVEDGE_TRUSTED_PROXIES=none,loopback", "none goes with nothing else"},
 		{"--trusted-proxies=,", "it names nobody"},
+		{"--system-walls=maybe", "use auto or off"},
 		{"--deny-net=10.0.0.7/8", `"10.0.0.7/8" has bits beyond its mask`},
 		{"SELVEDGE_DENY_NET=db.internal", `"db.internal" is no address and no network`},
 		{"--cors=app.example.com", `"app.example.com" is no origin`},

@@ -96,6 +96,10 @@ func settings() []setting {
 			help:    "neither functions nor builds reach these `NETWORKS`: addresses, networks, loopback or private, separated by commas; the metadata addresses of clouds are never reached",
 			accepts: "addresses and networks such as 10.0.0.0/16, the words loopback and private, separated by commas, or none",
 			set:     func(c *Config, v string) error { return setNetworks(&c.DenyNet, v) }},
+		{flag: "system-walls", env: []string{"SELVEDGE_SYSTEM_WALLS"}, fallback: always("auto"),
+			help:    "the system's own walls around workers, `MODE`: auto or off; auto is those that selvedge doctor finds",
+			accepts: "auto or off",
+			set:     func(c *Config, v string) error { return setOneOf(&c.SystemWalls, v, "auto", "off") }},
 
 		{flag: "listen", env: []string{"SELVEDGE_LISTEN", "PORT"}, commands: servers, fallback: either("localhost:9000", ":9000"),
 			help:    "the address to listen on, `ADDR`",

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 //go:embed bootstrap.js
@@ -49,7 +50,8 @@ func PrepareCacheDir(dir string) error {
 	if err == nil {
 		err = os.WriteFile(blocker, nil, 0o444)
 	}
-	if err != nil {
+	// Where this cannot be written to, workers cannot either.
+	if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EROFS) {
 		return fmt.Errorf("prepare the cache: %w", err)
 	}
 	return nil

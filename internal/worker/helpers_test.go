@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/selvedge-dev/selvedge/internal/confine"
 	"github.com/selvedge-dev/selvedge/internal/deno"
 	"github.com/selvedge-dev/selvedge/internal/deno/denotest"
 	"github.com/selvedge-dev/selvedge/internal/function"
@@ -44,7 +45,7 @@ type stand struct {
 
 func newStand(t *testing.T) *stand {
 	t.Helper()
-	return &stand{Host: &Host{Runtime: denotest.Runtime(t), RunDir: denotest.RunDir(t)}}
+	return &stand{Host: &Host{Runtime: denotest.Runtime(t), RunDir: denotest.RunDir(t), Confiner: confine.New()}}
 }
 
 // module writes source where workers may read it.

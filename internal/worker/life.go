@@ -3,13 +3,13 @@ package worker
 import (
 	"bufio"
 	"context"
-	"errors"
 	"net"
 	"os"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/selvedge-dev/selvedge/internal/confine"
 	"github.com/selvedge-dev/selvedge/internal/deno"
 )
 
@@ -175,7 +175,7 @@ func (w *Worker) signal(s syscall.Signal) {
 }
 
 // wait drains the output, waits for the process and cleans up after it.
-func (w *Worker) wait(r *os.File, listener *net.UnixListener) {
+func (w *Worker) wait(r *os.File, listener *net.UnixListener, process *confine.Process) {
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
@@ -183,7 +183,7 @@ func (w *Worker) wait(r *os.File, listener *net.UnixListener) {
 	}()
 	// The group's leader is waited for without reaping first, so that signal
 	// never races with the reuse of its id.
-	werr := waitNoReap(w.cmd.Process.Pid)
+	<-process.Ended
 	_ = syscall.Kill(-w.cmd.Process.Pid, syscall.SIGKILL) // what it left behind
 
 	w.mu.Lock()
@@ -212,7 +212,7 @@ func (w *Worker) wait(r *os.File, listener *net.UnixListener) {
 	if w.client != nil {
 		w.client.Close()
 	}
-	w.exit.Code = exitCode(errors.Join(err, werr), w.cmd.ProcessState)
+	w.exit.Code = exitCode(err, w.cmd.ProcessState)
 	w.exit.Tail = w.output.tail()
 	w.exit.OutOfMemory = outOfMemory(w.exit)
 	w.exit.Lived = time.Since(w.Started)

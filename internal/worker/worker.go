@@ -18,10 +18,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/selvedge-dev/selvedge/internal/confine"
 	"github.com/selvedge-dev/selvedge/internal/deno"
 	"github.com/selvedge-dev/selvedge/internal/function"
 	"github.com/selvedge-dev/selvedge/internal/upstream"
@@ -35,6 +37,12 @@ type Host struct {
 	// must be short: a unix socket's has at most 107 bytes on Linux, 103 on
 	// macOS.
 	RunDir string
+	// Confiner is what the system has to keep workers in their place; nil for
+	// nothing.
+	Confiner *confine.Confiner
+
+	once      sync.Once
+	read, run []string // see libraries
 }
 
 // startPatience bounds the time from spawn to the bootstrap's first word. On
@@ -166,8 +174,8 @@ func (w *Worker) spawn(h *Host, listener *net.UnixListener) error {
 	w.cmd.Dir = filepath.Join(w.dir, deno.TempDir)
 	w.cmd.Env = h.Runtime.Env(w.Profile, w.dir, os.LookupEnv)
 	w.cmd.Stdout, w.cmd.Stderr = pw, pw
-	w.cmd.SysProcAttr = sysProcAttr()
-	err = w.cmd.Start()
+	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	process, err := h.Confiner.Start(w.cmd, h.policy(w.Profile, w.dir))
 	pw.Close()
 	if err != nil {
 		r.Close()
@@ -175,7 +183,7 @@ func (w *Worker) spawn(h *Host, listener *net.UnixListener) error {
 	}
 	preferredVictim(w.cmd.Process.Pid)
 	w.output = newOutput()
-	go w.wait(r, listener)
+	go w.wait(r, listener, process)
 	return nil
 }
 

@@ -221,9 +221,10 @@ func TestDay(t *testing.T) {
 	if bad > 0 {
 		t.Errorf("%d of %d requests failed", bad, total)
 	}
-	// The first rounds fill caches.
+	// The first rounds fill caches and the log that is kept in memory. A short
+	// run is over before they are full, and tells nothing of what comes after.
 	slope := trend(samples[rounds/4:]) * rounds
-	if slope > max(8, 0.2*samples[rounds/4]) {
+	if full && slope > max(8, 0.2*samples[rounds/4]) {
 		t.Errorf("the server grows: %.0f MB", samples)
 	}
 	note(t, fmt.Sprintf("%d requests over %d functions at random, with idle gaps", total, functions), "0 failed, no growth",

@@ -168,9 +168,7 @@ func try() ([]Layer, system) {
 // Libraries are the folders that a program finds its shared libraries in, and
 // the loader that it names.
 func Libraries(program string) (read, run []string) {
-	for _, dir := range []string{"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/nix/store", "/gnu/store"} {
-		read = append(read, dir)
-	}
+	read = []string{"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/nix/store", "/gnu/store"}
 	read = append(read, strings.FieldsFunc(os.Getenv("LD_LIBRARY_PATH"), func(r rune) bool { return r == ':' || r == ';' })...)
 	if loader := interpreter(program); loader != "" {
 		run = append(run, loader)

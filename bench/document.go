@@ -1,31 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
-	"os"
 	"strings"
-)
 
-// The generated part of the document is between these lines.
-const (
-	generatedBegin = "<!-- bench: begin; made by `go run ./bench -write` -->\n"
-	generatedEnd   = "<!-- bench: end -->\n"
+	"github.com/selvedge-dev/selvedge/internal/docpart"
 )
 
 // writeDocument replaces the generated part of a document.
 func (r *Report) writeDocument(file string) error {
-	old, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	before, rest, ok := bytes.Cut(old, []byte(generatedBegin))
-	_, after, closed := bytes.Cut(rest, []byte(generatedEnd))
-	if !ok || !closed {
-		return fmt.Errorf("%s has no generated part: it must have the lines %q and %q", file, generatedBegin, generatedEnd)
-	}
-	made := bytes.Join([][]byte{before, []byte(generatedBegin), []byte(r.markdown()), []byte(generatedEnd), after}, nil)
-	return os.WriteFile(file, made, 0o644)
+	return docpart.Part{File: file, Name: "bench", Command: "go run ./bench -write"}.Replace(r.markdown())
 }
 
 // markdown is the generated part.

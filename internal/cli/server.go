@@ -100,6 +100,12 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 	})
 	srv.pool = p
 	srv.memory = keepMemory(func() { srv.recent.Prune(keepRemoved) })
+	limits := func(slug string) function.Limits {
+		if f, ok := p.Function(slug); ok {
+			return f.Limits
+		}
+		return function.Defaults() // it was removed just now
+	}
 	srv.gateway = gateway.New(gateway.Options{
 		Invoker:        invoker{p},
 		Region:         cfg.Region,
@@ -115,16 +121,10 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 		}, cfg.RequireAuth),
 		Limits: gateway.Chain(
 			gateway.RateLimit(ratelimit.New(0), func(slug string) function.Rate {
-				if f, ok := p.Function(slug); ok {
-					return f.Limits.Rate
-				}
-				return function.Rate{}
+				return limits(slug).Rate
 			}),
 			gateway.LimitBody(func(slug string) int64 {
-				if f, ok := p.Function(slug); ok {
-					return f.Limits.MaxBody
-				}
-				return function.Defaults().MaxBody // there is no worker for it either
+				return limits(slug).MaxBody
 			}),
 		),
 		Admission: gateway.Admit(cfg.MaxRequests),
@@ -189,8 +189,8 @@ func (s *server) url() string {
 	return scheme + net.JoinHostPort(host, port)
 }
 
-// run serves until a signal or a failure, calling onIdle's channel in between;
-// it returns when nothing of the server is left.
+// run serves until a signal or a failure; it returns when nothing of the server
+// is left.
 func (s *server) run(ctx context.Context, w io.Writer) error {
 	defer signal.Stop(s.signals)
 	var failure error

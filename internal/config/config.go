@@ -158,45 +158,20 @@ func (c *Config) LoadProject() (*Project, error) {
 func (c *Config) DiscoverOptions(p *Project) function.Options {
 	edge := p.EdgeRuntime
 	var given function.Limits
-	if c.given("max-workers") {
-		given.MaxWorkers = c.MaxWorkers
-	}
-	if c.given("max-concurrency") {
-		given.MaxConcurrency = c.MaxConcurrency
-	}
-	if c.given("memory") {
-		given.MemoryMB = c.MemoryMB
-	}
-	if c.given("tmp-size") {
-		given.TmpMB = c.TmpMB
-	}
-	if c.given("cpu") {
-		given.CPUSoft, given.CPUHard = c.CPU/2, c.CPU
-	}
-	if c.given("timeout") {
-		given.WallClock = c.Timeout
-	}
-	if c.given("idle-timeout") {
-		given.RequestIdle = c.IdleTimeout
-	}
-	if c.given("worker-idle") {
-		given.WorkerIdle = c.WorkerIdle
-	}
-	if c.given("boot-timeout") {
-		given.Boot = c.BootTimeout
-	}
-	if c.given("max-queue") {
-		given.MaxQueue = queueDepth(c.MaxQueue)
-	}
-	if c.given("queue-timeout") {
-		given.QueueTime = c.QueueTimeout
-	}
-	if c.given("rate-limit") {
-		given.Rate = c.RateLimit
-	}
-	if c.given("max-body") {
-		given.MaxBody = c.MaxBody
-	}
+	takeGiven(c, "max-workers", &given.MaxWorkers, c.MaxWorkers)
+	takeGiven(c, "max-concurrency", &given.MaxConcurrency, c.MaxConcurrency)
+	takeGiven(c, "memory", &given.MemoryMB, c.MemoryMB)
+	takeGiven(c, "tmp-size", &given.TmpMB, c.TmpMB)
+	takeGiven(c, "cpu", &given.CPUSoft, c.CPU/2)
+	takeGiven(c, "cpu", &given.CPUHard, c.CPU)
+	takeGiven(c, "timeout", &given.WallClock, c.Timeout)
+	takeGiven(c, "idle-timeout", &given.RequestIdle, c.IdleTimeout)
+	takeGiven(c, "worker-idle", &given.WorkerIdle, c.WorkerIdle)
+	takeGiven(c, "boot-timeout", &given.Boot, c.BootTimeout)
+	takeGiven(c, "max-queue", &given.MaxQueue, queueDepth(c.MaxQueue))
+	takeGiven(c, "queue-timeout", &given.QueueTime, c.QueueTimeout)
+	takeGiven(c, "rate-limit", &given.Rate, c.RateLimit)
+	takeGiven(c, "max-body", &given.MaxBody, c.MaxBody)
 	edge.Limits = edge.Limits.Overlay(given)
 	return function.Options{
 		Root:        c.Functions,
@@ -219,6 +194,13 @@ func (c *Config) Discover() (*function.Set, *Project, error) {
 		return nil, nil, err
 	}
 	return set, project, nil
+}
+
+// takeGiven overlays a limit with the value of a setting that the user gave.
+func takeGiven[T any](c *Config, name string, limit *T, value T) {
+	if c.given(name) {
+		*limit = value
+	}
 }
 
 // given reports whether the user set the setting.

@@ -10,38 +10,24 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/selvedge-dev/selvedge/internal/docpart"
 	"github.com/selvedge-dev/selvedge/internal/function"
 )
 
 var update = flag.Bool("update", false, "write the table of docs/configuration.md anew")
 
-const (
-	docPath  = "../../docs/configuration.md"
-	docBegin = "<!-- The table is written by: go test ./internal/config -update -->\n"
-	docEnd   = "<!-- End of the table. -->\n"
-)
+const docPath = "../../docs/configuration.md"
 
 // TestSettingsAreDocumented keeps the table of docs/configuration.md that of
 // the code.
 func TestSettingsAreDocumented(t *testing.T) {
-	raw, err := os.ReadFile(docPath)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, ok := strings.Cut(string(raw), docBegin)
-	written, after, closed := strings.Cut(rest, docEnd)
-	if !ok || !closed {
-		t.Fatalf("%s has no table between the comments", docPath)
-	}
-	table := settingsTable()
+	part := docpart.Part{File: docPath, Name: "settings", Command: "go test ./internal/config -update"}
+	keep := part.Compare
 	if *update {
-		if err := os.WriteFile(docPath, []byte(before+docBegin+table+docEnd+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
+		keep = part.Replace
 	}
-	if written != table {
-		t.Errorf("%s is not what the code has; write it with: go test ./internal/config -update\ngot:\n%s\nwant:\n%s", docPath, written, table)
+	if err := keep(settingsTable()); err != nil {
+		t.Error(err)
 	}
 }
 

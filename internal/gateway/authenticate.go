@@ -54,7 +54,7 @@ func unauthorized(w http.ResponseWriter, c *Call, f *auth.Failure) {
 	}
 	h := w.Header()
 	h.Set("Www-Authenticate", "Bearer") // RFC 9110, section 15.5.2
-	refusalHead(h, f.Code)
+	refusalHead(h, f.Code, corsExposed)
 	c.Code = f.Code
 	c.write(w, http.StatusUnauthorized, body)
 }

@@ -58,24 +58,24 @@ func (s *Server) refuseAcquire(w http.ResponseWriter, r *http.Request, c *Call, 
 	var boot *function.BootError
 	switch {
 	case errors.Is(err, function.ErrNotFound):
-		s.refuse(w, c, notFound)
+		Refuse(w, c, notFound)
 	case errors.As(err, &boot):
 		p := bootError
 		if s.opts.Development {
 			p.Message += "\n" + boot.Stage + ": " + boot.Message
 			p.Detail = boot.Detail
 		}
-		s.refuse(w, c, p)
+		Refuse(w, c, p)
 	case errors.Is(err, function.ErrOverloaded):
-		s.refuse(w, c, overloaded(err))
+		Refuse(w, c, overloaded(err))
 	case errors.Is(err, function.ErrClosed):
-		s.refuse(w, c, closing)
+		Refuse(w, c, closing)
 	case r.Context().Err() != nil:
 		c.leave()
 	case errors.Is(err, context.DeadlineExceeded):
-		s.refuse(w, c, overloaded(err))
+		Refuse(w, c, overloaded(err))
 	default:
-		s.refuse(w, c, workerError)
+		Refuse(w, c, workerError)
 	}
 }
 
@@ -116,24 +116,24 @@ func (s *Server) refuseForward(w http.ResponseWriter, c *Call, err error, idle t
 		if s.opts.Development {
 			p.Message += "\n" + limit.Detail
 		}
-		s.refuse(w, c, p)
+		Refuse(w, c, p)
 	case errors.Is(err, upstream.ErrClientGone):
 		c.leave()
 	case errors.Is(err, upstream.ErrFirstByteTimeout):
-		s.refuse(w, c, Problem{Status: 504, Code: function.CodeIdleTimeout,
+		Refuse(w, c, Problem{Status: 504, Code: function.CodeIdleTimeout,
 			Message: fmt.Sprintf("Request idle timeout limit (%ss) reached", strconv.FormatFloat(idle.Seconds(), 'f', -1, 64))})
 	case errors.Is(err, upstream.ErrNoDescriptor):
-		s.refuse(w, c, overloaded(&function.OverloadError{Reason: function.TooManyOpen}))
+		Refuse(w, c, overloaded(&function.OverloadError{Reason: function.TooManyOpen}))
 	case errors.Is(err, upstream.ErrUpgradeRefused), errors.Is(err, upstream.ErrMalformedAnswer):
-		s.refuse(w, c, badGateway)
+		Refuse(w, c, badGateway)
 	case errors.Is(err, upstream.ErrRequestBody):
-		s.refuse(w, c, unreadable(err))
+		Refuse(w, c, unreadable(err))
 	case errors.Is(err, upstream.ErrBadRequest):
-		s.refuse(w, c, badRequest)
+		Refuse(w, c, badRequest)
 	case errors.Is(err, function.ErrWorkerGone), errors.Is(err, upstream.ErrClosed):
-		s.refuse(w, c, workerGone)
+		Refuse(w, c, workerGone)
 	default:
-		s.refuse(w, c, workerError)
+		Refuse(w, c, workerError)
 	}
 }
 
@@ -171,8 +171,6 @@ func (c *Call) leave() {
 	c.Status, c.abort = StatusClientGone, true
 }
 
-func (s *Server) refuse(w http.ResponseWriter, c *Call, p Problem) { Refuse(w, c, p) }
-
 // Refuse answers with a platform error and notes it in the call. Middlewares
 // use it too, so that every refusal looks the same.
 func Refuse(w http.ResponseWriter, c *Call, p Problem) {
@@ -194,19 +192,18 @@ func Refuse(w http.ResponseWriter, c *Call, p Problem) {
 		h.Set("Retry-After", strconv.Itoa(int((p.RetryAfter+time.Second-1)/time.Second)))
 		exposed += ", retry-after"
 	}
-	refusalHead(h, p.Code)
-	h.Set("Access-Control-Expose-Headers", exposed)
+	refusalHead(h, p.Code, exposed)
 	c.Code = p.Code
 	c.write(w, p.Status, body)
 }
 
 // refusalHead sets the headers that all platform errors have.
-func refusalHead(h http.Header, code function.Code) {
+func refusalHead(h http.Header, code function.Code, exposed string) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Sb-Error-Code", string(code))
 	// Without these a browser reports a CORS failure instead.
 	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers", corsExposed)
+	h.Set("Access-Control-Expose-Headers", exposed)
 }
 
 // write answers with a body in one piece.

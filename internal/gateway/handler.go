@@ -61,7 +61,7 @@ func (s *Server) locate(next Handler) Handler {
 // An unknown slug is 404 before anything else is looked at; only its preflight
 // is answered like any other, or the page would not see the 404.
 func (s *Server) route(next Handler) Handler {
-	unknown := s.opts.CORS.use(func(w http.ResponseWriter, _ *http.Request, c *Call) { s.refuse(w, c, notFound) })
+	unknown := s.opts.CORS.use(func(w http.ResponseWriter, _ *http.Request, c *Call) { Refuse(w, c, notFound) })
 	return func(w http.ResponseWriter, r *http.Request, c *Call) {
 		c.Route = ParseRoute(r.RequestURI)
 		switch c.Route.Kind {
@@ -70,13 +70,13 @@ func (s *Server) route(next Handler) Handler {
 				unknown(w, r, c)
 			} else if !allowed(r.Method) {
 				w.Header()["Allow"] = []string{strings.Join(methods, ", ")}
-				s.refuse(w, c, methodNotAllowed)
+				Refuse(w, c, methodNotAllowed)
 			} else {
 				next(w, r, c)
 			}
 		case RouteNone:
 			if !allowed(r.Method) {
-				s.refuse(w, c, methodNotAllowed)
+				Refuse(w, c, methodNotAllowed)
 				return
 			}
 			unknown(w, r, c)

@@ -12,7 +12,7 @@ import (
 func (s *Server) own(w http.ResponseWriter, r *http.Request, c *Call) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header()["Allow"] = []string{"GET, HEAD"}
-		s.refuse(w, c, methodNotAllowed)
+		Refuse(w, c, methodNotAllowed)
 		return
 	}
 	status, answer := http.StatusOK, any(nil)
@@ -30,7 +30,7 @@ func (s *Server) own(w http.ResponseWriter, r *http.Request, c *Call) {
 	body, err := json.Marshal(answer)
 	if err != nil {
 		c.Err = err
-		s.refuse(w, c, workerError)
+		Refuse(w, c, workerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -171,7 +171,7 @@ func (s *Server) refused(h http.Header, why *http1.Refusal, remoteAddr string) {
 	c.identify(s.region)
 	c.origin.client, c.origin.ip = peer(remoteAddr)
 	c.stamp(h)
-	refusalHead(h, function.Code(why.Code))
+	refusalHead(h, function.Code(why.Code), corsExposed)
 	c.Status, c.Err, c.Code = why.Status, why, function.Code(why.Code)
 	s.metrics.count(c)
 	if s.opts.OnRequest != nil {

@@ -4,46 +4,29 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/selvedge-dev/selvedge/internal/docpart"
 )
 
 var update = flag.Bool("update", false, "write the table of docs/observability.md anew")
-
-const (
-	docPath  = "../../docs/observability.md"
-	docBegin = "<!-- The table is written by: go test ./internal/metrics -update -->\n"
-	docEnd   = "<!-- End of the table. -->\n"
-)
 
 // TestDocumented keeps the table of docs/observability.md what a scrape shows.
 func TestDocumented(t *testing.T) {
 	s := newStand(t, "fn", "broken")
 	s.aDay()
-	table := s.table()
-
-	b, err := os.ReadFile(docPath)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, ok := strings.Cut(string(b), docBegin)
-	written, after, closed := strings.Cut(rest, docEnd)
-	if !ok || !closed {
-		t.Fatalf("%s has no table between the comments", docPath)
-	}
+	part := docpart.Part{File: "../../docs/observability.md", Name: "metrics", Command: "go test ./internal/metrics -update"}
+	keep := part.Compare
 	if *update {
-		if err := os.WriteFile(docPath, []byte(before+docBegin+table+docEnd+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
+		keep = part.Replace
 	}
-	if written != table {
-		t.Errorf("%s is not what a scrape shows; write it with: go test ./internal/metrics -update\ngot:\n%s\nwant:\n%s", docPath, written, table)
+	if err := keep(s.table()); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -196,7 +196,7 @@ func appendAttr(b []byte, a slog.Attr) []byte {
 		return appendFloat(b, milliseconds(v.Duration()))
 	case slog.KindTime:
 		b = append(b, '"')
-		b = v.Time().UTC().AppendFormat(b, jsonTime)
+		b = appendTime(b, v.Time())
 		return append(b, '"')
 	default:
 		return appendAny(b, v.Any())

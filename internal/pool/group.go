@@ -69,7 +69,7 @@ type member struct {
 	finishing        bool
 	idleSince        time.Time
 	load             cpuMeter
-	leases           leases
+	leases           list[Lease, *Lease] // in the order they were given out
 	account          account
 	detail           string               // says more of the reason
 	exceeded         *function.LimitError // why it was stopped, nil for not

@@ -12,10 +12,10 @@ import (
 type Lease struct {
 	m *member
 
-	// The rest is guarded by the group's lock. next and prev are the member's
-	// leases that were given out after and before this one.
-	next, prev *Lease
-	bill       bill
+	// The rest is guarded by the group's lock. The links are to the member's
+	// leases that were given out before and after this one.
+	links[Lease]
+	bill bill
 }
 
 // Upstream is the client to the worker.
@@ -99,31 +99,4 @@ func (m *member) take() *Lease {
 	m.inFlight++
 	m.served++
 	return l
-}
-
-// leases are those of one member, in the order they were given out.
-type leases struct{ first, last *Lease }
-
-func (s *leases) push(l *Lease) {
-	l.prev = s.last
-	if s.last == nil {
-		s.first = l
-	} else {
-		s.last.next = l
-	}
-	s.last = l
-}
-
-func (s *leases) remove(l *Lease) {
-	if l.prev == nil {
-		s.first = l.next
-	} else {
-		l.prev.next = l.next
-	}
-	if l.next == nil {
-		s.last = l.prev
-	} else {
-		l.next.prev = l.prev
-	}
-	l.next, l.prev = nil, nil
 }

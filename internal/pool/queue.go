@@ -13,8 +13,8 @@ type waiter struct {
 	since time.Time
 
 	// The rest is the queue's.
-	next, prev *waiter
-	queued     bool
+	links[waiter]
+	queued bool
 }
 
 type assigned struct {
@@ -25,22 +25,17 @@ type assigned struct {
 // A queue holds the requests that wait for a worker. The first to come is the
 // first to go; one whose client has left goes at once, wherever it stands.
 type queue struct {
-	first, last *waiter
-	length      int
-	flow        flow
+	list[waiter, *waiter]
+	length int
+	flow   flow
 }
 
 func (q *queue) push(now time.Time) *waiter {
 	if q.length == 0 {
 		q.flow.pause(now)
 	}
-	w := &waiter{ch: make(chan assigned, 1), since: now, prev: q.last, queued: true}
-	if q.last == nil {
-		q.first = w
-	} else {
-		q.last.next = w
-	}
-	q.last = w
+	w := &waiter{ch: make(chan assigned, 1), since: now, queued: true}
+	q.list.push(w)
 	q.length++
 	return w
 }
@@ -50,17 +45,8 @@ func (q *queue) remove(w *waiter) bool {
 	if !w.queued {
 		return false
 	}
-	if w.prev == nil {
-		q.first = w.next
-	} else {
-		w.prev.next = w.next
-	}
-	if w.next == nil {
-		q.last = w.prev
-	} else {
-		w.next.prev = w.prev
-	}
-	w.next, w.prev, w.queued = nil, nil, false
+	q.list.remove(w)
+	w.queued = false
 	q.length--
 	return true
 }

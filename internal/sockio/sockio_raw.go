@@ -31,6 +31,8 @@ type call struct {
 	err syscall.Errno
 }
 
+func (c *call) begin(p []byte) { c.p, c.n, c.err = p, 0, 0 }
+
 func (r *raw) init(nc net.Conn) {
 	switch nc.(type) {
 	case *net.TCPConn, *net.UnixConn:
@@ -120,9 +122,14 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if c.conn == nil || len(p) == 0 {
 		return c.net.Read(p)
 	}
+	c.read.begin(p)
+	err := c.conn.Read(c.read.do)
+	return c.received(err)
+}
+
+// received is what c.read has come to, err what its caller said.
+func (c *Conn) received(err error) (int, error) {
 	r := &c.read
-	r.p, r.n, r.err = p, 0, 0
-	err := c.conn.Read(r.do)
 	r.p = nil
 	switch {
 	case err != nil:
@@ -141,7 +148,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		return c.net.Write(p)
 	}
 	w := &c.write
-	w.p, w.n, w.err = p, 0, 0
+	w.begin(p)
 	err := c.conn.Write(w.do)
 	w.p = nil
 	if err == nil && w.err != 0 {
@@ -160,8 +167,8 @@ func (c *Conn) Exchange(p, buf []byte) (int, error) {
 		return exchange(c.net, p, buf)
 	}
 	w, r := &c.write, &c.read
-	w.p, w.n, w.err = p, 0, 0
-	r.p, r.n, r.err = buf, 0, 0
+	w.begin(p)
+	r.begin(buf)
 	c.sent = false
 	err := c.conn.Read(c.exchange)
 	w.p, r.p = nil, nil
@@ -172,14 +179,8 @@ func (c *Conn) Exchange(p, buf []byte) (int, error) {
 		return 0, c.failure("write", err)
 	case w.n < len(p):
 		return exchange(c, p[w.n:], buf) // its buffer is full
-	case err != nil:
-		return 0, err
-	case r.err != 0:
-		return 0, c.failure("read", os.NewSyscallError("read", r.err))
-	case r.n == 0:
-		return 0, io.EOF
 	}
-	return r.n, nil
+	return c.received(err)
 }
 
 // failure wraps an error as package net does.

@@ -84,14 +84,15 @@ func (c *Confiner) Layers() []Layer { return append([]Layer(nil), c.layers...) }
 // On reports whether a layer is used.
 func (c *Confiner) On(name string) bool { return c != nil && c.on[name] }
 
-// A Process is one that was started. Ended is closed when it has ended and
-// before it is reaped, so that its id is nobody else's yet.
+// A Process is one that was started. Ended is closed when it has ended, and
+// before it is reaped if cmd.Wait is called only then: its id is nobody else's
+// yet.
 type Process struct {
 	Ended <-chan struct{}
 }
 
-// Start starts cmd under the policy. Whoever calls it must call cmd.Wait after
-// Ended, or the process stays a zombie. A nil Confiner starts cmd without any
+// Start starts cmd under the policy. Whoever calls it must call cmd.Wait, or the
+// process stays a zombie. A nil Confiner starts cmd without any
 // restriction.
 func (c *Confiner) Start(cmd *exec.Cmd, p Policy) (*Process, error) {
 	ended := make(chan struct{})

@@ -166,11 +166,16 @@ func try() ([]Layer, system) {
 }
 
 // Libraries are the folders that a program finds its shared libraries in, and
-// the loader that it names.
+// what has to be executed for it: itself and the loader that it names. What a
+// script reads and runs cannot be told, so that is everything.
 func Libraries(program string) (read, run []string) {
-	read = []string{"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/nix/store", "/gnu/store"}
+	loader, err := interpreter(program)
+	if err != nil {
+		return []string{"/"}, []string{"/"}
+	}
+	read = append(read, "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/nix/store", "/gnu/store")
 	read = append(read, strings.FieldsFunc(os.Getenv("LD_LIBRARY_PATH"), func(r rune) bool { return r == ':' || r == ';' })...)
-	if loader := interpreter(program); loader != "" {
+	if loader != "" {
 		run = append(run, loader)
 	}
 	return read, append(run, program)

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -93,7 +94,7 @@ func confined(what, arg string) {
 func base() Policy {
 	exe, _ := os.Executable()
 	read, run := Libraries(exe)
-	return Policy{Run: run, Read: append(read, "/proc", "/sys/kernel/mm", "/etc", "/dev"), Write: []string{"/dev/null"}}
+	return Policy{Run: run, Read: append(read, "/proc", "/sys/kernel/mm", "/etc", "/dev")}
 }
 
 // try has a confined process do something and returns what it printed.
@@ -348,5 +349,26 @@ func BenchmarkStart(b *testing.B) {
 				_ = cmd.Wait()
 			}
 		})
+	}
+}
+
+func TestLibraries(t *testing.T) {
+	exe, _ := os.Executable()
+	if read, run := Libraries(exe); run[len(run)-1] != exe || slices.Contains(read, "/") {
+		t.Errorf("%q %q", read, run)
+	}
+	script := filepath.Join(t.TempDir(), "deno")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\nexec /bin/true\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	read, run := Libraries(script)
+	cmd := exec.Command(script)
+	process, err := New().Start(cmd, Policy{Read: read, Run: run})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-process.Ended
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
 	}
 }

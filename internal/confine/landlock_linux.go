@@ -79,6 +79,7 @@ func restrictPaths(version int, p Policy) error {
 		{p.Run, unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE},
 		{p.Read, rightsRead},
 		{p.Write, rightsWrite},
+		{[]string{"/dev/null"}, rightsWrite}, // what is not wanted goes there
 	} {
 		for _, path := range group.paths {
 			if err := allowPath(rules, path, group.rights&attr.Handled_access_fs); err != nil {
@@ -128,21 +129,22 @@ func allowPath(rules int, path string, rights uint64) error {
 	return nil
 }
 
-// interpreter returns the loader that a program names, "" for none.
-func interpreter(program string) string {
+// interpreter returns the loader that a program names, "" for none, and an
+// error for what is no program of the system's own format.
+func interpreter(program string) (string, error) {
 	f, err := elf.Open(program)
 	if err != nil {
-		return ""
+		return "", err
 	}
 	defer f.Close()
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_INTERP {
 			raw := make([]byte, p.Filesz)
 			if _, err := p.ReadAt(raw, 0); err != nil {
-				return ""
+				return "", err
 			}
-			return strings.TrimRight(string(raw), "\x00")
+			return strings.TrimRight(string(raw), "\x00"), nil
 		}
 	}
-	return ""
+	return "", nil
 }

@@ -24,7 +24,7 @@ func Discover(opts Options) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &discovery{Options: opts, problems: map[string]error{}, npmrcs: map[string]string{}, workspaces: map[string][]string{}}
+	d := &discovery{Options: opts, problems: map[string]error{}, npmrcs: map[string]string{}, workspaces: map[string]workspace{}}
 	if d.realRoot, err = filepath.EvalSymlinks(opts.Root); err != nil {
 		return nil, fmt.Errorf("discover functions: %w", err)
 	}
@@ -74,7 +74,7 @@ type discovery struct {
 	sharedEnv       environment       // what every function gets
 	npmrcs          map[string]string // folder → the .npmrc in force above it
 	linkedShared    []string          // where shared folders that are links lead
-	workspaces      map[string][]string
+	workspaces      map[string]workspace
 
 	functions []*Function
 	disabled  []string
@@ -237,7 +237,7 @@ func (d *discovery) add(slug string, dir folder, mayLink bool, index string, ove
 
 	f.Imports = d.imports(f, dir, override)
 	f.NPMRC = d.npmrc(dir)
-	f.Within = d.within(f)
+	d.within(f)
 	if p := d.strays(f, dir); p != nil {
 		d.problem(p)
 		return

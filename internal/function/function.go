@@ -27,6 +27,9 @@ type Function struct {
 	// function is made of lies in, besides the shared folders of RealRoot; the
 	// function's own is the first. See Holds.
 	Within []string
+	// Configs are the files that say what the function's workspace is made of,
+	// which building it reads, those of other functions among them.
+	Configs []string
 	// Entrypoint is the absolute path of the module that is run.
 	Entrypoint string
 	// Imports says how bare specifiers resolve.

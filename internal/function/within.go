@@ -49,17 +49,16 @@ func (f *Function) firstBelowRoot(real string) string {
 	return first
 }
 
-// within finds the folders of Function.Within: the function's own, shared ones
-// that are links to elsewhere, and those of the workspace. Who writes in the
-// functions folder itself, or above it, decides about these; whoever writes in
-// one function's folder cannot add to them.
-func (d *discovery) within(f *Function) []string {
-	found := []string{f.RealDir}
-	found = append(found, d.linkedShared...)
+// within fills in the folders of Function.Within: the function's own, shared
+// ones that are links to elsewhere, and those of the workspace. Who writes in
+// the functions folder itself, or above it, decides about these; whoever writes
+// in one function's folder cannot add to them.
+func (d *discovery) within(f *Function) {
+	f.Within = append([]string{f.RealDir}, d.linkedShared...)
 	if file := f.Imports.File(); file != "" {
-		found = append(found, d.workspace(filepath.Dir(file))...)
+		w := d.workspace(filepath.Dir(file))
+		f.Within, f.Configs = append(f.Within, w.members...), w.configs
 	}
-	return found
 }
 
 // dropFunctions takes other functions' folders out of each function's: members

@@ -11,15 +11,23 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 )
 
-// workspace returns the members' folders, with links resolved, of the
-// workspace that the package in dir is a member of: the nearest one declared
-// above it, up to the project's folder. One that dir itself declares has its
-// members inside and adds nothing.
-func (d *discovery) workspace(dir string) []string {
+// A workspace is what a package is a member of.
+type workspace struct {
+	members []string // folders, with links resolved
+	configs []string // the files that declare it and its members
+}
+
+// configNames are the files that declare a package or a workspace.
+var configNames = []string{"deno.json", "deno.jsonc", "package.json"}
+
+// workspace returns the workspace that the package in dir is a member of: the
+// nearest one declared above it, up to the project's folder. One that dir
+// itself declares has its members inside and adds nothing.
+func (d *discovery) workspace(dir string) workspace {
 	if found, ok := d.workspaces[dir]; ok {
 		return found
 	}
-	var found []string
+	var found workspace
 	for at := dir; at != filepath.Dir(at) && at != d.Project; {
 		at = filepath.Dir(at)
 		if _, ok := inside(d.Project, at); !ok {
@@ -28,7 +36,14 @@ func (d *discovery) workspace(dir string) []string {
 		members := readMembers(at)
 		if slices.Contains(members, dir) {
 			for _, member := range members {
-				found = append(found, Resolve(member))
+				found.members = append(found.members, Resolve(member))
+			}
+			for _, at := range append(members, at) {
+				for _, name := range configNames {
+					if file := filepath.Join(at, name); isFile(file) {
+						found.configs = append(found.configs, file)
+					}
+				}
 			}
 			break
 		}
@@ -41,7 +56,7 @@ func (d *discovery) workspace(dir string) []string {
 // declares, in deno.json or package.json, nil for none.
 func readMembers(dir string) []string {
 	var patterns []string
-	for _, name := range []string{"deno.json", "deno.jsonc", "package.json"} {
+	for _, name := range configNames {
 		raw, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			continue

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/selvedge-dev/selvedge/internal/confine"
 	"github.com/selvedge-dev/selvedge/internal/egress"
 	"github.com/selvedge-dev/selvedge/internal/function"
 )
@@ -24,6 +25,7 @@ type attempt struct {
 	*Builder
 	f       *function.Function
 	scratch string
+	stage   string
 	environ []string
 	resolve []string // the flags that make specifiers resolve
 	main    string   // what the bundler starts from
@@ -32,13 +34,38 @@ type attempt struct {
 	proxy *egress.Proxy
 }
 
+// policy is what the system lets a bundler do: read what the function may be
+// made of, and download packages.
+func (a *attempt) policy() confine.Policy {
+	read, run := confine.Libraries(a.opts.Deno)
+	read = append(read, confine.SystemFiles(func(name string) (string, bool) { v := a.lookup(name); return v, v != "" })...)
+	read = append(read, a.f.Within...)
+	shared, _ := filepath.Glob(filepath.Join(a.f.RealRoot, "_*")) // the pattern is well-formed
+	read = append(read, shared...)
+	read = append(read, a.f.Configs...)
+	for _, file := range []string{a.f.Imports.File(), a.f.NPMRC, lockFile(a.f)} {
+		if file != "" {
+			read = append(read, file)
+		}
+	}
+	if home := a.lookup("HOME"); home != "" {
+		read = append(read, filepath.Join(home, ".npmrc"))
+	}
+	cache := PackageCache(a.opts.DataDir)
+	return confine.Policy{
+		Run:   append(run, filepath.Join(cache, "dl")), // where Deno keeps its bundler
+		Read:  read,
+		Write: []string{a.scratch, a.stage, cache, filepath.Join(cache, "dl")},
+	}
+}
+
 // begin prepares an attempt. end must be called after it.
-func (b *Builder) begin(f *function.Function) (*attempt, error) {
+func (b *Builder) begin(f *function.Function, stage string) (*attempt, error) {
 	scratch, err := b.scratch()
 	if err != nil {
 		return nil, err
 	}
-	a := &attempt{Builder: b, f: f, scratch: scratch}
+	a := &attempt{Builder: b, f: f, scratch: scratch, stage: stage}
 	if a.resolve, err = resolveArgs(f, scratch); err == nil {
 		a.main, err = mainModule(f, scratch)
 	}
@@ -75,7 +102,7 @@ func (a *attempt) run(ctx context.Context, stdout *bytes.Buffer, module string, 
 	args = slices.Concat(args, a.resolve, []string{module})
 	cmd := exec.CommandContext(ctx, a.opts.Deno, args...)
 	cmd.Dir = a.f.Dir
-	cmd.Env = append(slices.Clone(a.environ), "DENO_DIR="+PackageCache(a.opts.DataDir), "NO_COLOR=1", "DENO_NO_UPDATE_CHECK=1",
+	cmd.Env = append(slices.Clone(a.environ), "DENO_DIR="+PackageCache(a.opts.DataDir), "TMPDIR="+a.scratch, "NO_COLOR=1", "DENO_NO_UPDATE_CHECK=1",
 		"NO_DENO_BUNDLE_HACK=1") // require is provided without moving columns; see provideRequire
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -85,7 +112,10 @@ func (a *attempt) run(ctx context.Context, stdout *bytes.Buffer, module string, 
 	if stdout != nil {
 		cmd.Stdout = stdout
 	}
-	err := cmd.Run()
+	_, err := a.opts.Confiner.Start(cmd, a.policy())
+	if err == nil {
+		err = cmd.Wait()
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/selvedge-dev/selvedge/internal/confine"
 	"github.com/selvedge-dev/selvedge/internal/deno"
 	"github.com/selvedge-dev/selvedge/internal/egress"
 	"github.com/selvedge-dev/selvedge/internal/function"
@@ -90,6 +91,9 @@ type Options struct {
 	// Hide has the bundles' folder show its content to nobody but root: workers
 	// can read a bundle whose name they know, and do not learn those of others.
 	Hide bool
+	// Confiner is what the system has to keep bundlers from files that are no
+	// part of the function; nil for nothing.
+	Confiner *confine.Confiner
 }
 
 // BundleDir is the folder that holds the bundles of a data folder.
@@ -100,7 +104,7 @@ func PackageCache(dataDir string) string { return filepath.Join(dataDir, "packag
 
 // NewBuilder prepares the folders.
 func NewBuilder(o Options) (*Builder, error) {
-	for _, dir := range []string{BundleDir(o.DataDir), PackageCache(o.DataDir), recordDir(o.DataDir)} {
+	for _, dir := range []string{BundleDir(o.DataDir), filepath.Join(PackageCache(o.DataDir), "dl"), recordDir(o.DataDir)} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, fmt.Errorf("prepare the bundle store: %w; choose a writable folder with --data-dir", err)
 		}

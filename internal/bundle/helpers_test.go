@@ -24,6 +24,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/selvedge-dev/selvedge/internal/confine"
 	"github.com/selvedge-dev/selvedge/internal/deno"
 	"github.com/selvedge-dev/selvedge/internal/deno/denotest"
 	"github.com/selvedge-dev/selvedge/internal/deno/release"
@@ -113,7 +114,7 @@ func environ(env ...string) func(*Options) {
 // tests share, and no way to the network.
 func newBuilder(t *testing.T, change ...func(*Options)) *Builder {
 	t.Helper()
-	o := Options{Deno: denotest.Binary(t), DenoVersion: release.Version, DataDir: denotest.TempDir(t), Environ: offline()}
+	o := Options{Deno: denotest.Binary(t), DenoVersion: release.Version, DataDir: denotest.TempDir(t), Environ: offline(), Confiner: confine.New()}
 	for _, c := range change {
 		c(&o)
 	}
@@ -242,7 +243,7 @@ func countRuns(t *testing.T) (*counting, func(*Options)) {
 	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return c, func(o *Options) { o.Deno = script }
+	return c, func(o *Options) { o.Deno, o.Confiner = script, nil } // it writes to a file of its own
 }
 
 func (c *counting) runs(t *testing.T) int {

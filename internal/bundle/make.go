@@ -34,7 +34,7 @@ func (b *Builder) bundled(ctx context.Context, f *function.Function) (*Bundle, e
 	if err := os.MkdirAll(filepath.Dir(module), 0o755); err != nil {
 		return nil, fmt.Errorf("bundle function %s: %w", f.Slug, err)
 	}
-	a, err := b.begin(f)
+	a, err := b.begin(f, stage)
 	if err != nil {
 		return nil, err
 	}

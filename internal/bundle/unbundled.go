@@ -67,7 +67,7 @@ func (b *Builder) unbundled(ctx context.Context, f *function.Function) (*Bundle,
 	if made.Unbundled.Registries, err = b.registries(f); err != nil {
 		return nil, err
 	}
-	a, err := b.begin(f)
+	a, err := b.begin(f, stage)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/selvedge-dev/selvedge/internal/confine"
 	"github.com/selvedge-dev/selvedge/internal/deno/denotest"
 	"github.com/selvedge-dev/selvedge/internal/function"
 )
@@ -40,6 +41,7 @@ func TestImportsThatLeaveTheFunction(t *testing.T) {
 		files  files
 		links  map[string]string
 		at     string // file:line:column, "" where none can be told
+		blind  bool   // the bundler passes over what it is not let read
 		says   string
 	}{
 		"text":              {source: `import s from "../../secret.txt" with { type: "text" }; console.log(s);`, at: "functions/fn/index.ts:1:15"},
@@ -79,9 +81,9 @@ func TestImportsThatLeaveTheFunction(t *testing.T) {
 		"require":            {source: `const s = require("../../secret.json"); console.log(s);`, at: "functions/fn/index.ts:1:19", says: "secret.json"},
 		"require of text":    {source: `const s = require("../../secret.txt"); console.log(s);`, at: "functions/fn/index.ts:1:19", says: "secret.txt"},
 		"require in cjs":     {source: `import "./c.cjs";`, files: files{"functions/fn/c.cjs": `module.exports = require("../../secret.json");`}, at: "functions/fn/c.cjs:1:26"},
-		"require, computed":  {source: `const n = Deno.args[0]; console.log(require("../../secrets/" + n + ".json"));`, says: "secrets/deep/one.json", at: "functions/fn/index.ts:1:45"},
-		"require, pattern":   {source: "const n = Deno.args[0]; console.log(require(`../../secrets/${n}.txt`));", says: "secrets/deep/one.txt", at: "functions/fn/index.ts:1:45"},
-		"import, pattern":    {source: "const n = Deno.args[0]; console.log(await import(`../../secrets/deep/${n}.json`));", says: "secrets/deep/one.json", at: "functions/fn/index.ts:1:"},
+		"require, computed":  {source: `const n = Deno.args[0]; console.log(require("../../secrets/" + n + ".json"));`, says: "secrets/deep/one.json", at: "functions/fn/index.ts:1:45", blind: true},
+		"require, pattern":   {source: "const n = Deno.args[0]; console.log(require(`../../secrets/${n}.txt`));", says: "secrets/deep/one.txt", at: "functions/fn/index.ts:1:45", blind: true},
+		"import, pattern":    {source: "const n = Deno.args[0]; console.log(await import(`../../secrets/deep/${n}.json`));", says: "secrets/deep/one.json", at: "functions/fn/index.ts:1:", blind: true},
 		"require.resolve":    {source: `console.log(require("./c.cjs"));`, files: files{"functions/fn/c.cjs": `module.exports = require(require.resolve("../../secret.cjs"));`}},
 		"package.json alias": {source: `const s = require("./p"); console.log(s);`, files: files{"functions/fn/p/package.json": `{ "main": "../../../secret.json" }`}, at: ""},
 		"browser alias":      {source: `const s = require("./p"); console.log(s);`, files: files{"functions/fn/p/package.json": `{ "main": "x.js", "browser": { "./x.js": "../../../secret.json" } }`, "functions/fn/p/x.js": ""}},
@@ -105,7 +107,7 @@ func TestImportsThatLeaveTheFunction(t *testing.T) {
 			made, err := b.Build(t.Context(), p.function(t, "fn"))
 			mustNotLeak(t, b, made, err)
 			if err == nil {
-				if c.at != "" || c.says != "" {
+				if (c.at != "" || c.says != "") && !(c.blind && b.opts.Confiner.On(confine.Landlock)) {
 					t.Fatal("it was built")
 				}
 				return // what was not followed needs no refusal

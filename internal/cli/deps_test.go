@@ -29,7 +29,7 @@ func TestImportsPointDown(t *testing.T) {
 		"deno/release":  "npmrc",
 		"deno/denotest": "deno deno/release",
 		"egress":        "",
-		"bundle":        "function deno egress",
+		"bundle":        "function confine deno egress",
 		"confine":       "",
 		"worker":        "function confine deno upstream",
 		"pool":          "function bundle deno upstream worker",

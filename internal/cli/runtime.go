@@ -56,6 +56,7 @@ func newEngine(ctx context.Context, w io.Writer, cfg *config.Config) (*engine, e
 	if err != nil {
 		return nil, err
 	}
+	walls := confiner(cfg)
 	cache := filepath.Join(cfg.DataDir, "cache")
 	if err := deno.PrepareCacheDir(cache); err != nil {
 		return nil, err
@@ -63,7 +64,7 @@ func newEngine(ctx context.Context, w io.Writer, cfg *config.Config) (*engine, e
 	deny := egress.NewDeny(cfg.DenyNet)
 	builder, err := bundle.NewBuilder(bundle.Options{
 		Deno: binary.Path, DenoVersion: binary.Version, DataDir: cfg.DataDir, Environ: buildEnviron(os.Environ()),
-		Deny: deny, Hide: true,
+		Deny: deny, Hide: true, Confiner: walls,
 	})
 	if err != nil {
 		return nil, err
@@ -78,7 +79,7 @@ func newEngine(ctx context.Context, w io.Writer, cfg *config.Config) (*engine, e
 		runDir:  runDir,
 		host: &worker.Host{
 			RunDir:   runDir.Path,
-			Confiner: confiner(cfg),
+			Confiner: walls,
 			Runtime: deno.Runtime{
 				Binary:    binary.Path,
 				Bootstrap: bootstrap,

@@ -23,9 +23,14 @@ import (
 // An attempt is one build of a function.
 type attempt struct {
 	*Builder
-	f       *function.Function
-	scratch string
-	stage   string
+	f *function.Function
+	// scratch is a folder for what the bundler needs, tree the one that becomes
+	// the bundle. Both lie in dir, on the same file system as the bundles.
+	dir, scratch, tree string
+	// base is the folder of the project that tree stands for, and entry where
+	// the entrypoint lies below either.
+	base, entry string
+
 	environ []string
 	resolve []string // the flags that make specifiers resolve
 	main    string   // what the bundler starts from
@@ -55,22 +60,26 @@ func (a *attempt) policy() confine.Policy {
 	return confine.Policy{
 		Run:   append(run, filepath.Join(cache, "dl")), // where Deno keeps its bundler
 		Read:  read,
-		Write: []string{a.scratch, a.stage, cache, filepath.Join(cache, "dl")},
+		Write: []string{a.dir, cache, filepath.Join(cache, "dl")},
 	}
 }
 
 // begin prepares an attempt. end must be called after it.
-func (b *Builder) begin(f *function.Function, stage string) (*attempt, error) {
-	scratch, err := b.scratch()
-	if err != nil {
+func (b *Builder) begin(f *function.Function) (*attempt, error) {
+	a := &attempt{Builder: b, f: f, base: filepath.Dir(f.Root)}
+	var err error
+	if a.entry, err = place(a.base, f.Entrypoint); err != nil {
 		return nil, err
 	}
-	a := &attempt{Builder: b, f: f, scratch: scratch, stage: stage}
-	if a.resolve, err = resolveArgs(f, scratch); err == nil {
-		a.main, err = mainModule(f, scratch)
+	if err := a.makeFolders(); err != nil {
+		a.end()
+		return nil, fmt.Errorf("prepare bundle: %w; check the space and rights of %s, or choose another --data-dir", err, b.opts.DataDir)
+	}
+	if a.resolve, err = resolveArgs(f, a.scratch); err == nil {
+		a.main, err = mainModule(f, a.scratch)
 	}
 	if err == nil {
-		a.environ, err = b.environ(f, scratch)
+		a.environ, err = b.environ(f, a.scratch)
 	}
 	if err == nil {
 		a.proxy, err = egress.Listen(b.opts.Deny, a.chosen(), a.environ)
@@ -88,11 +97,28 @@ func (b *Builder) begin(f *function.Function, stage string) (*attempt, error) {
 	return a, nil
 }
 
+func (a *attempt) makeFolders() error {
+	dir, err := os.MkdirTemp(a.opts.DataDir, ".build-")
+	if err != nil {
+		return err
+	}
+	a.dir = dir
+	// Deno resolves links in what it reports, so there must be none.
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return err
+	}
+	a.scratch, a.tree = filepath.Join(real, "scratch"), filepath.Join(real, "tree")
+	return errors.Join(os.Mkdir(a.scratch, 0o700), os.Mkdir(a.tree, 0o755))
+}
+
 func (a *attempt) end() {
 	if a.proxy != nil {
 		a.proxy.Close()
 	}
-	os.RemoveAll(a.scratch)
+	if a.dir != "" {
+		os.RemoveAll(a.dir)
+	}
 }
 
 // run executes deno with args on a module, in the function's folder. What it
@@ -136,18 +162,6 @@ func (a *attempt) run(ctx context.Context, stdout *bytes.Buffer, module string, 
 	default:
 		return fmt.Errorf("run %s: %w; `selvedge doctor` says whether Deno is in order", a.opts.Deno, err)
 	}
-}
-
-// scratch makes a folder for what the bundler needs.
-func (b *Builder) scratch() (string, error) {
-	dir, err := os.MkdirTemp(b.opts.DataDir, ".build-")
-	if err == nil {
-		dir, err = filepath.EvalSymlinks(dir)
-	}
-	if err != nil {
-		return "", fmt.Errorf("prepare bundle: %w; check the space and rights of %s, or choose another --data-dir", err, b.opts.DataDir)
-	}
-	return dir, nil
 }
 
 // resolveArgs are the flags that make specifiers resolve as discovery decided.

@@ -128,7 +128,7 @@ func newBuilder(t *testing.T, change ...func(*Options)) *Builder {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		for _, pattern := range []string{".build-*", ".stage-*", "index/.record-*", "salt.*"} {
+		for _, pattern := range []string{".build-*", "index/.record-*", "salt.*"} {
 			if left, _ := filepath.Glob(filepath.Join(o.DataDir, pattern)); len(left) > 0 {
 				t.Errorf("%q is left", left)
 			}

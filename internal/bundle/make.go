@@ -18,27 +18,16 @@ import (
 
 // bundled builds one module.
 func (b *Builder) bundled(ctx context.Context, f *function.Function) (*Bundle, error) {
-	stage, err := b.stage()
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(stage)
-	tree := filepath.Join(stage, "tree")
-	base := filepath.Dir(f.Root)
-	entry, err := place(base, f.Entrypoint)
-	if err != nil {
-		return nil, err
-	}
-	entry = strings.TrimSuffix(entry, filepath.Ext(entry)) + ".js"
-	module := filepath.Join(tree, entry)
-	if err := os.MkdirAll(filepath.Dir(module), 0o755); err != nil {
-		return nil, fmt.Errorf("bundle function %s: %w", f.Slug, err)
-	}
-	a, err := b.begin(f, stage)
+	a, err := b.begin(f)
 	if err != nil {
 		return nil, err
 	}
 	defer a.end()
+	a.entry = strings.TrimSuffix(a.entry, filepath.Ext(a.entry)) + ".js"
+	module := filepath.Join(a.tree, a.entry)
+	if err := os.MkdirAll(filepath.Dir(module), 0o755); err != nil {
+		return nil, fmt.Errorf("bundle function %s: %w", f.Slug, err)
+	}
 	args := []string{"bundle", "--minify", "--keep-names", "--sourcemap=linked", "--output=" + module}
 	for _, external := range typeOnlyExternals {
 		args = append(args, "--external="+external)
@@ -47,7 +36,7 @@ func (b *Builder) bundled(ctx context.Context, f *function.Function) (*Bundle, e
 	if err != nil {
 		return nil, err
 	}
-	sources, err := b.finishModule(f, tree, module, a.main)
+	sources, err := a.finishModule(module)
 	if err != nil {
 		return nil, fmt.Errorf("bundle function %s: %w", f.Slug, err)
 	}
@@ -60,17 +49,18 @@ func (b *Builder) bundled(ctx context.Context, f *function.Function) (*Bundle, e
 	}
 	made := &Bundle{Packages: sources.packages, Inputs: local}
 	made.read = sources.read
-	return b.finish(f, made, tree, entry, base)
+	return a.finish(made)
 }
 
 // finish adds what every bundle has, and moves it to its place.
-func (b *Builder) finish(f *function.Function, made *Bundle, tree, entry, base string) (*Bundle, error) {
+func (a *attempt) finish(made *Bundle) (*Bundle, error) {
+	f := a.f
 	for _, static := range f.Static {
-		rel, err := place(base, static)
+		rel, err := place(a.base, static)
 		if err != nil {
 			return nil, fmt.Errorf("bundle function %s: static file: %w", f.Slug, err)
 		}
-		if err := copyOwn(f, static, filepath.Join(tree, rel)); err != nil {
+		if err := copyOwn(f, static, filepath.Join(a.tree, rel)); err != nil {
 			return nil, fmt.Errorf("bundle function %s: static file: %w", f.Slug, err)
 		}
 		made.Inputs = append(made.Inputs, static)
@@ -83,21 +73,21 @@ func (b *Builder) finish(f *function.Function, made *Bundle, tree, entry, base s
 	}
 	made.Inputs = sorted(made.Inputs)
 	var err error
-	if made.Digest, made.Size, err = digest(tree); err != nil {
+	if made.Digest, made.Size, err = digest(a.tree); err != nil {
 		return nil, fmt.Errorf("bundle function %s: %w", f.Slug, err)
 	}
-	mac := hmac.New(sha256.New, b.salt)
+	mac := hmac.New(sha256.New, a.salt)
 	mac.Write([]byte(made.Digest))
 	made.Name = hex.EncodeToString(mac.Sum(nil)[:16])
-	made.Dir = filepath.Join(BundleDir(b.opts.DataDir), made.Name)
-	made.Module = filepath.Join(made.Dir, entry)
+	made.Dir = filepath.Join(BundleDir(a.opts.DataDir), made.Name)
+	made.Module = filepath.Join(made.Dir, a.entry)
 	if made.Unbundled.CacheDir != "" {
-		made.Unbundled.Config = moved(made.Unbundled.Config, tree, made.Dir)
-		made.Unbundled.ImportMap = moved(made.Unbundled.ImportMap, tree, made.Dir)
+		made.Unbundled.Config = moved(made.Unbundled.Config, a.tree, made.Dir)
+		made.Unbundled.ImportMap = moved(made.Unbundled.ImportMap, a.tree, made.Dir)
 	}
-	err = os.Rename(tree, made.Dir)
+	err = os.Rename(a.tree, made.Dir)
 	if err != nil && !errors.Is(err, fs.ErrExist) && !isNotEmpty(err) {
-		return nil, fmt.Errorf("store bundle of function %s: %w; check the space and rights of %s, or choose another --data-dir", f.Slug, err, b.opts.DataDir)
+		return nil, fmt.Errorf("store bundle of function %s: %w; check the space and rights of %s, or choose another --data-dir", f.Slug, err, a.opts.DataDir)
 	}
 	return made, nil // the same content was there already
 }
@@ -107,22 +97,6 @@ func moved(file, from, to string) string {
 		return ""
 	}
 	return to + strings.TrimPrefix(file, from)
-}
-
-// stage makes a folder on the same file system as the bundles.
-func (b *Builder) stage() (string, error) {
-	stage, err := os.MkdirTemp(b.opts.DataDir, ".stage-")
-	if err == nil {
-		// Deno resolves links in what it reports, so there must be none.
-		stage, err = filepath.EvalSymlinks(stage)
-	}
-	if err == nil {
-		err = os.Mkdir(filepath.Join(stage, "tree"), 0o755)
-	}
-	if err != nil {
-		return "", fmt.Errorf("prepare bundle: %w; check the space and rights of %s, or choose another --data-dir", err, b.opts.DataDir)
-	}
-	return stage, nil
 }
 
 // place is where a file lies in a bundle: as it lies in the project, so that

@@ -56,13 +56,13 @@ type sources struct {
 // finishModule rewrites the module and its source map: leftover imports of
 // types go, and sources are named as they lie in the project, which makes
 // stack traces short and the bundle the same on every machine.
-func (b *Builder) finishModule(f *function.Function, tree, module, main string) (sources, error) {
+func (a *attempt) finishModule(module string) (sources, error) {
 	found := sources{read: map[string]string{}}
-	links, err := newLinks(f)
+	links, err := newLinks(a.f)
 	if err != nil {
 		return found, err
 	}
-	cache, err := filepath.EvalSymlinks(PackageCache(b.opts.DataDir))
+	cache, err := filepath.EvalSymlinks(PackageCache(a.opts.DataDir))
 	if err != nil {
 		return found, err
 	}
@@ -83,14 +83,13 @@ func (b *Builder) finishModule(f *function.Function, tree, module, main string) 
 	if err := errors.Join(json.Unmarshal(raw, &m), json.Unmarshal(m["sources"], &names), json.Unmarshal(m["sourcesContent"], &contents)); err != nil {
 		return found, fmt.Errorf("read source map: %w", err)
 	}
-	base := filepath.Dir(f.Root)
 	folder := filepath.Dir(module)
 	for i, name := range names {
 		if strings.Contains(name, "://") {
 			continue
 		}
 		abs := sourcePath(folder, name)
-		if abs == main && main != f.Entrypoint {
+		if abs == a.main && a.main != a.f.Entrypoint {
 			names[i] = "main.js"
 			continue
 		}
@@ -109,9 +108,9 @@ func (b *Builder) finishModule(f *function.Function, tree, module, main string) 
 			found.cached = append(found.cached, abs)
 			rel, _ := filepath.Rel(cache, abs)
 			virtual = "cache/" + filepath.ToSlash(rel)
-		case within(base, abs):
+		case within(a.base, abs):
 			found.addLocal(abs)
-			rel, _ := filepath.Rel(base, abs)
+			rel, _ := filepath.Rel(a.base, abs)
 			virtual = filepath.ToSlash(rel)
 		default: // of the workspace
 			found.addLocal(abs)
@@ -121,7 +120,7 @@ func (b *Builder) finishModule(f *function.Function, tree, module, main string) 
 			sum := sha256.Sum256([]byte(*contents[i]))
 			found.read[abs] = hex.EncodeToString(sum[:])
 		}
-		inTree, _ := filepath.Rel(tree, folder)
+		inTree, _ := filepath.Rel(a.tree, folder)
 		names[i] = relativeSlash(filepath.ToSlash(inTree), virtual)
 	}
 	if m["sources"], err = json.Marshal(names); err != nil {

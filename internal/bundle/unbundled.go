@@ -17,17 +17,11 @@ import (
 // unbundled copies the function's folder and the shared ones beside it, and
 // downloads its packages.
 func (b *Builder) unbundled(ctx context.Context, f *function.Function) (*Bundle, error) {
-	stage, err := b.stage()
+	a, err := b.begin(f)
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(stage)
-	tree := filepath.Join(stage, "tree")
-	base := filepath.Dir(f.Root)
-	entry, err := place(base, f.Entrypoint)
-	if err != nil {
-		return nil, err
-	}
+	defer a.end()
 	made := &Bundle{Packages: true, Unbundled: deno.Unbundled{CacheDir: PackageCache(b.opts.DataDir)}}
 	folders := []string{f.Dir}
 	shared, err := filepath.Glob(filepath.Join(f.Root, "_*"))
@@ -35,18 +29,18 @@ func (b *Builder) unbundled(ctx context.Context, f *function.Function) (*Bundle,
 		return nil, err
 	}
 	for _, dir := range append(folders, shared...) {
-		copied, err := copySource(f, base, dir, tree)
+		copied, err := copySource(f, a.base, dir, a.tree)
 		if err != nil {
 			return nil, fmt.Errorf("copy function %s: %w", f.Slug, err)
 		}
 		made.Inputs = append(made.Inputs, copied...)
 	}
 	if file := f.Imports.File(); file != "" {
-		rel, err := place(base, file)
+		rel, err := place(a.base, file)
 		if err != nil {
 			return nil, err
 		}
-		at := filepath.Join(tree, rel)
+		at := filepath.Join(a.tree, rel)
 		if err := copyFile(file, at); err != nil { // see checkOwn
 			return nil, fmt.Errorf("copy function %s: %w", f.Slug, err)
 		}
@@ -67,23 +61,18 @@ func (b *Builder) unbundled(ctx context.Context, f *function.Function) (*Bundle,
 	if made.Unbundled.Registries, err = b.registries(f); err != nil {
 		return nil, err
 	}
-	a, err := b.begin(f, stage)
-	if err != nil {
-		return nil, err
-	}
-	defer a.end()
-	_, err = a.walled(ctx, func() error { return a.run(ctx, nil, filepath.Join(tree, entry), "cache") })
+	_, err = a.walled(ctx, func() error { return a.run(ctx, nil, filepath.Join(a.tree, a.entry), "cache") })
 	if err != nil {
 		var fault *sourceFault
 		if errors.As(err, &fault) {
-			for from, to := range map[string]string{tree: base, fileURL(tree): fileURL(base)} {
+			for from, to := range map[string]string{a.tree: a.base, fileURL(a.tree): fileURL(a.base)} {
 				fault.output = strings.ReplaceAll(fault.output, from, to)
 			}
 			return nil, fault.bootError(f)
 		}
 		return nil, err
 	}
-	return b.finish(f, made, tree, entry, base)
+	return a.finish(made)
 }
 
 // copySource copies a folder without what is not source, blanking imports of

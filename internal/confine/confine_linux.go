@@ -33,7 +33,10 @@ func (c *Confiner) run(cmd *exec.Cmd, p Policy, started chan<- error, ended chan
 		err = cmd.Start()
 	}
 	if err == nil && c.On(Rlimits) {
-		if err = limit(cmd.Process.Pid, p.Files); err != nil {
+		// Not on this thread: the filter lets it limit nobody but itself.
+		limited := make(chan error)
+		go func() { limited <- limit(cmd.Process.Pid, p.Files) }()
+		if err = <-limited; err != nil {
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
 		}

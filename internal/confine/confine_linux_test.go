@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,17 @@ func confined(what, arg string) {
 		_, err = unix.Socket(family, kind, protocol)
 	case "kill":
 		err = unix.Kill(os.Getppid(), 0)
+	case "limit":
+		err = unix.Prlimit(number(arg), unix.RLIMIT_NOFILE, nil, &unix.Rlimit{})
+	case "priority":
+		var which, who int
+		_, _ = fmt.Sscanf(arg, "%d %d", &which, &who)
+		err = unix.Setpriority(which, who, 1)
+	case "processors":
+		var all unix.CPUSet
+		if err = unix.SchedGetaffinity(number(arg), &all); err == nil {
+			err = unix.SchedSetaffinity(number(arg), &all)
+		}
 	case "ptrace":
 		err = unix.PtraceSeize(os.Getppid())
 	case "unshare":
@@ -225,6 +237,32 @@ func TestSeccomp(t *testing.T) {
 			t.Errorf("socket %s: %s, want %s", socket, got, want)
 		}
 	}
+}
+
+// TestSeccompOfOthers is about calls that a process may make about itself: the
+// same user's other processes can be told apart only by their number.
+func TestSeccompOfOthers(t *testing.T) {
+	c := New()
+	need(t, c, Seccomp)
+	pid := fmt.Sprint(os.Getpid())
+	for _, own := range [][2]string{{"limit", "0"}, {"priority", "0 0"}, {"processors", "0"}} {
+		if got := attempt(t, c, base(), own[0], own[1]); got != "done" {
+			t.Errorf("%s of its own: %s", own[0], got)
+		}
+	}
+	for _, other := range [][2]string{{"limit", pid}, {"priority", "0 " + pid}, {"priority", "2 0"}, {"processors", pid}} {
+		if got := attempt(t, c, base(), other[0], other[1]); got != "refused: operation not permitted" {
+			t.Errorf("%s of %s: %s", other[0], other[1], got)
+		}
+	}
+}
+
+func number(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		panic(err)
+	}
+	return n
 }
 
 func TestStatus(t *testing.T) {

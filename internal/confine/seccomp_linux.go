@@ -26,8 +26,23 @@ func refused() []uint32 {
 		unix.SYS_SETTIMEOFDAY, unix.SYS_CLOCK_SETTIME, unix.SYS_CLOCK_ADJTIME, unix.SYS_ADJTIMEX,
 		unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER,
 		unix.SYS_NAME_TO_HANDLE_AT, unix.SYS_OPEN_BY_HANDLE_AT, unix.SYS_FANOTIFY_INIT, unix.SYS_LOOKUP_DCOOKIE,
-		unix.SYS_MIGRATE_PAGES, unix.SYS_MOVE_PAGES, unix.SYS_REMAP_FILE_PAGES, unix.SYS_PERSONALITY,
+		unix.SYS_MIGRATE_PAGES, unix.SYS_MOVE_PAGES, unix.SYS_REMAP_FILE_PAGES, unix.SYS_PERSONALITY, unix.SYS_IOPRIO_SET,
 	}, refusedHere...)
+}
+
+// ownOnly are system calls that a process may make about itself only: it could
+// take open files, processors and priority away from the server, whose user it
+// is. The arguments that say whom they are about must be 0, which is the caller.
+var ownOnly = []struct {
+	number    uint32
+	arguments []uint32
+}{
+	{unix.SYS_PRLIMIT64, []uint32{dataArg0}},
+	{unix.SYS_SETPRIORITY, []uint32{dataArg0, dataArg1}}, // of processes, not of users
+	{unix.SYS_SCHED_SETPARAM, []uint32{dataArg0}},
+	{unix.SYS_SCHED_SETSCHEDULER, []uint32{dataArg0}},
+	{unix.SYS_SCHED_SETATTR, []uint32{dataArg0}},
+	{unix.SYS_SCHED_SETAFFINITY, []uint32{dataArg0}},
 }
 
 // families are the kinds of sockets that there may be. Netlink is how the C
@@ -76,6 +91,15 @@ func newFilter() ([]unix.SockFilter, error) {
 	}
 	for _, nr := range refused() {
 		f = append(f, unix.SockFilter{Code: eq, K: nr, Jf: 1}, no(unix.EPERM))
+	}
+	for _, call := range ownOnly {
+		n := uint8(len(call.arguments))
+		f = append(f, unix.SockFilter{Code: eq, K: call.number, Jf: 2*n + 2})
+		for i, argument := range call.arguments {
+			f = append(f, unix.SockFilter{Code: load, K: argument},
+				unix.SockFilter{Code: eq, K: 0, Jf: 2*(n-1-uint8(i)) + 1})
+		}
+		f = append(f, yes, no(unix.EPERM))
 	}
 	f = append(f,
 		// Its flags are in memory, where no filter looks; the C library falls

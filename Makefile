@@ -23,12 +23,14 @@ lint:
 
 unit:
 	@test -n "$(RACE)" || echo "no C compiler: the race detector is off"
-	$(GO) test $(RACE) -timeout 15m $$($(GO) list ./... | grep -vE '/e2e(/conformance|/chaos)?$$')
+	$(GO) test $(RACE) -timeout 15m $$($(GO) list ./... | grep -vE '/e2e(/conformance|/chaos|/escape)?$$')
 
 e2e: ## the real binary, the real Deno, clients of all kinds
 	@for c in node npm curl; do command -v $$c >/dev/null || echo "no $$c: the tests that call with it are left out"; done
 	@for c in "$${CHROMIUM:-chromium}" chromium-browser google-chrome google-chrome-stable; do command -v "$$c"; done | grep -q . || echo "no Chromium: the tests that call from a page are left out"
 	$(GO) test $(RACE) -timeout 15m -count=1 -p 1 ./e2e ./e2e/conformance ./e2e/chaos
+	@said=$$($(GO) test $(RACE) -timeout 15m -count=1 -v ./e2e/escape 2>&1) || { echo "$$said"; exit 1; }; \
+	echo "$$said" | grep -E '^(ok|skipped:) '
 
 FUZZTIME ?= 10s
 fuzz: ## every fuzz target, FUZZTIME each

@@ -13,8 +13,8 @@ import (
 // can be as many WebSockets as the function is configured for.
 const mostFiles = 16 << 10
 
-// policy is what the system lets a worker do whose private folder is dir.
-func (h *Host) policy(p deno.Profile, dir string) confine.Policy {
+// Policy is what the system lets a worker do whose private folder is dir.
+func (h *Host) Policy(p deno.Profile, dir string) confine.Policy {
 	read, run := h.libraries()
 	read = append(read[:len(read):len(read)], confine.SystemFiles(os.LookupEnv)...)
 	cache := h.Runtime.CacheDir

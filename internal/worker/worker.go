@@ -175,7 +175,7 @@ func (w *Worker) spawn(h *Host, listener *net.UnixListener) error {
 	w.cmd.Env = h.Runtime.Env(w.Profile, w.dir, os.LookupEnv)
 	w.cmd.Stdout, w.cmd.Stderr = pw, pw
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	process, err := h.Confiner.Start(w.cmd, h.policy(w.Profile, w.dir))
+	process, err := h.Confiner.Start(w.cmd, h.Policy(w.Profile, w.dir))
 	pw.Close()
 	if err != nil {
 		r.Close()

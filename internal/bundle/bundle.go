@@ -124,7 +124,7 @@ func NewBuilder(o Options) (*Builder, error) {
 	return &Builder{
 		opts:    o,
 		salt:    salt,
-		slots:   make(chan struct{}, runtime.NumCPU()),
+		slots:   make(chan struct{}, runtime.GOMAXPROCS(0)),
 		flights: map[string]*flight{},
 	}, nil
 }

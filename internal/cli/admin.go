@@ -125,13 +125,14 @@ func (s *server) listWorkers(pss bool) []admin.Worker {
 	for i, w := range all {
 		out[i] = admin.Worker{
 			Function: w.Slug, State: w.State, Reason: w.Reason, Version: w.Version, Requests: w.Requests, InFlight: w.InFlight,
+			AgeSeconds: now.Sub(w.Started).Seconds(),
 		}
 		if w.Process == nil {
 			continue
 		}
 		cpu, _ := w.Process.CPU()
 		out[i].ExecutionID, out[i].PID = w.Process.ID, w.Process.PID()
-		out[i].CPUSeconds, out[i].AgeSeconds = cpu.Seconds(), now.Sub(w.Started).Seconds()
+		out[i].CPUSeconds = cpu.Seconds()
 		out[i].MemoryBytes, _ = w.Process.Memory()
 		if pss {
 			out[i].PSSBytes, _ = w.Process.PSS()

@@ -99,7 +99,7 @@ Loading runs the top level of a function; --no-warm leaves it out.`,
 
 func bundleAll(ctx context.Context, e *engine, cfg *config.Config, project *config.Project, chosen []*function.Function, warm bool) []bundleRow {
 	rows := make([]bundleRow, len(chosen))
-	slots := make(chan struct{}, runtime.NumCPU())
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	env := workerEnv(cfg, project.Name())
 	var wg sync.WaitGroup
 	for i, f := range chosen {

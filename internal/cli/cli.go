@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/selvedge-dev/selvedge/internal/config"
+	"github.com/selvedge-dev/selvedge/internal/machine"
 )
 
 // Streams are the three a command uses: data goes to Out, everything about
@@ -127,6 +128,7 @@ func resolve(cmd *cobra.Command, kind config.Command) (*config.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the current folder: %w", err)
 	}
+	limitCPUs(machine.Here()) // some defaults depend on it
 	return config.Resolve(cmd.Flags(), os.Environ(), cwd, kind)
 }
 

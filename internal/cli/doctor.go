@@ -16,6 +16,7 @@ import (
 	"github.com/selvedge-dev/selvedge/internal/config"
 	"github.com/selvedge-dev/selvedge/internal/deno"
 	"github.com/selvedge-dev/selvedge/internal/function"
+	"github.com/selvedge-dev/selvedge/internal/machine"
 	"github.com/selvedge-dev/selvedge/internal/npmrc"
 )
 
@@ -65,6 +66,19 @@ downloaded if it is missing. The exit code is 1 when a check fails.`,
 	return cmd
 }
 
+func checkMachine() finding {
+	here := machine.Here()
+	f := finding{Check: "machine", State: "ok", Found: fmt.Sprintf("%s/%s, %d CPUs", runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0))}
+	if here.Memory > 0 {
+		f.Found += fmt.Sprintf(", %d MB of memory (by %s)", here.Memory>>20, here.MemorySource)
+	}
+	f.Found += ", selvedge " + currentVersion()
+	if here.Err != nil {
+		f.State, f.Next = "warn", here.Err.Error()
+	}
+	return f
+}
+
 func printFindings(s Streams, findings []finding) {
 	width := 0
 	for _, f := range findings {
@@ -93,7 +107,7 @@ func examine(cmd *cobra.Command, s Streams) []finding {
 	add := func(check, state, found, next string) {
 		out = append(out, finding{Check: check, State: state, Found: found, Next: next})
 	}
-	add("machine", "ok", fmt.Sprintf("%s/%s, %d CPUs, selvedge %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), currentVersion()), "")
+	out = append(out, checkMachine())
 	cfg, err := resolve(cmd, config.Dev)
 	var missing *config.FolderError
 	if errors.As(err, &missing) {

@@ -28,7 +28,7 @@ func TestPrintWorkers(t *testing.T) {
 	if err := printWorkers(&b, []admin.Worker{
 		{Function: "chat", State: "serving", PID: 7, PSSBytes: 20 << 20, MemoryBytes: 1 << 20, CPUSeconds: 1.234, Requests: 12, InFlight: 3, AgeSeconds: 3725, Version: "0123456789ab"},
 		{Function: "chat", State: "retiring", Reason: "code_changed", PID: 8, MemoryBytes: 3 << 19, AgeSeconds: 90000},
-		{Function: "slow\x1b[2J", State: "starting"},
+		{Function: "slow\x1b[2J", State: "starting", AgeSeconds: 2.5},
 		{State: "prestarted", PID: 9, AgeSeconds: 61.9},
 	}); err != nil {
 		t.Fatal(err)
@@ -36,7 +36,7 @@ func TestPrintWorkers(t *testing.T) {
 	want := `FUNCTION  STATE                    PID  PSS      CPU     REQUESTS  ACTIVE  AGE   VERSION
 chat      serving                  7    20.0 MB  1.23 s  12        3       1h2m  0123456789ab
 chat      retiring (code changed)  8    1.5 MB   0.00 s  0         0       1d1h  -
-slow?[2J  starting                 -    -        0.00 s  0         0       -     -
+slow?[2J  starting                 -    -        0.00 s  0         0       2s    -
 -         prestarted               9    -        0.00 s  0         0       1m1s  -
 `
 	if b.String() != want {

@@ -109,9 +109,6 @@ func seconds(s float64) string { return strconv.FormatFloat(s, 'f', 2, 64) + " s
 
 // age prints the two greatest units of a worker's age.
 func age(w admin.Worker) string {
-	if w.PID == 0 {
-		return "-"
-	}
 	d := time.Duration(w.AgeSeconds * float64(time.Second))
 	switch {
 	case d < time.Minute:

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/selvedge-dev/selvedge/internal/bundle"
@@ -15,6 +17,7 @@ import (
 	"github.com/selvedge-dev/selvedge/internal/deno/release"
 	"github.com/selvedge-dev/selvedge/internal/egress"
 	"github.com/selvedge-dev/selvedge/internal/function"
+	"github.com/selvedge-dev/selvedge/internal/machine"
 	"github.com/selvedge-dev/selvedge/internal/npmrc"
 	"github.com/selvedge-dev/selvedge/internal/worker"
 )
@@ -89,6 +92,15 @@ func newEngine(ctx context.Context, w io.Writer, cfg *config.Config) (*engine, e
 			},
 		},
 	}, nil
+}
+
+// limitCPUs has the program run on no more processors than the ECS task has,
+// as Go does by itself for a control group's limit: two at least, or a short
+// wait for one would stop all.
+func limitCPUs(here machine.Limit) {
+	if n := max(2, int(math.Ceil(here.TaskCPUs))); here.TaskCPUs > 0 && n < runtime.GOMAXPROCS(0) && os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(n)
+	}
 }
 
 func confiner(cfg *config.Config) *confine.Confiner {

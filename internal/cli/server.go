@@ -16,6 +16,7 @@ import (
 	"github.com/selvedge-dev/selvedge/internal/config"
 	"github.com/selvedge-dev/selvedge/internal/function"
 	"github.com/selvedge-dev/selvedge/internal/gateway"
+	"github.com/selvedge-dev/selvedge/internal/machine"
 	"github.com/selvedge-dev/selvedge/internal/metrics"
 	"github.com/selvedge-dev/selvedge/internal/observe"
 	"github.com/selvedge-dev/selvedge/internal/pool"
@@ -70,6 +71,9 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 	srv := &server{served: make(chan error, 1), signals: make(chan os.Signal, 2)}
 	srv.recent = recent.New(recent.DefaultLimits(), func(slug string) bool { return srv.pool.Exists(slug) })
 	log := observe.New(observe.Options{Out: s.Out, Format: format, Level: cfg.LogLevel, Keep: srv.recent})
+	if here := machine.Here(); here.Err != nil {
+		log.Warn("it is not known what the task may use", "err", here.Err)
+	}
 	verifier, cfg, err := newVerifier(cfg, log)
 	if err != nil {
 		return nil, err

@@ -1,10 +1,9 @@
 package config
 
 import (
-	"os"
 	"runtime"
-	"strconv"
-	"strings"
+
+	"github.com/selvedge-dev/selvedge/internal/machine"
 )
 
 // What a pre-started process costs while it waits, and what share of the
@@ -34,30 +33,6 @@ func autoPrestart(command Command, memory int64) int {
 	return max(n, 2)
 }
 
-// memoryLimit is the memory that the program may use, in bytes: the machine's,
-// or what a container is given; 0 where it cannot be told.
-func memoryLimit(readFile func(string) ([]byte, error)) int64 {
-	var limit int64
-	if raw, err := readFile("/proc/meminfo"); err == nil {
-		for line := range strings.Lines(string(raw)) {
-			if fields := strings.Fields(line); len(fields) >= 2 && fields[0] == "MemTotal:" {
-				kb, _ := strconv.ParseInt(fields[1], 10, 64)
-				limit = kb << 10
-			}
-		}
-	}
-	// cgroup v2, then v1; "max" and v1's enormous default are no limits.
-	for _, file := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
-		raw, err := readFile(file)
-		if err != nil {
-			continue
-		}
-		if n, err := strconv.ParseInt(strings.TrimSpace(string(raw)), 10, 64); err == nil && n > 0 && (limit == 0 || n < limit) {
-			limit = n
-		}
-	}
-	return limit
-}
-
-// machineMemory is the limit of this machine.
-func machineMemory() int64 { return memoryLimit(os.ReadFile) }
+// machineMemory is what there is for the server and its workers, in bytes, 0
+// where it cannot be told.
+func machineMemory() int64 { return machine.Here().Memory }

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"io/fs"
 	"runtime"
 	"testing"
 )
@@ -21,32 +20,6 @@ func TestAutoPrestart(t *testing.T) {
 	} {
 		if got := autoPrestart(c.command, c.memory); got != c.want {
 			t.Errorf("%s with %d bytes: %d, want %d", c.command, c.memory, got, c.want)
-		}
-	}
-}
-
-func TestMemoryLimit(t *testing.T) {
-	const meminfo = "MemTotal:       24000000 kB\nMemFree:  1 kB\n"
-	for name, c := range map[string]struct {
-		files map[string]string
-		want  int64
-	}{
-		"machine":              {map[string]string{"/proc/meminfo": meminfo}, 24000000 << 10},
-		"cgroup v2":            {map[string]string{"/proc/meminfo": meminfo, "/sys/fs/cgroup/memory.max": "536870912\n"}, 512 << 20},
-		"cgroup v2, no limit":  {map[string]string{"/proc/meminfo": meminfo, "/sys/fs/cgroup/memory.max": "max\n"}, 24000000 << 10},
-		"cgroup v1":            {map[string]string{"/proc/meminfo": meminfo, "/sys/fs/cgroup/memory/memory.limit_in_bytes": "1073741824\n"}, 1 << 30},
-		"cgroup v1, no limit":  {map[string]string{"/proc/meminfo": meminfo, "/sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n"}, 24000000 << 10},
-		"nothing can be read":  {nil, 0},
-		"nonsense in the file": {map[string]string{"/proc/meminfo": "MemTotal: much\n"}, 0},
-	} {
-		got := memoryLimit(func(path string) ([]byte, error) {
-			if s, ok := c.files[path]; ok {
-				return []byte(s), nil
-			}
-			return nil, fs.ErrNotExist
-		})
-		if got != c.want {
-			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}
 }

@@ -154,7 +154,7 @@ func New(o Options) *Pool {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Pool{opts: o, starts: newTurns(runtime.NumCPU())}
+	p := &Pool{opts: o, starts: newTurns(runtime.GOMAXPROCS(0))}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.patience, p.hurry = context.WithCancel(context.Background())
 	p.budget.limit = o.Memory

@@ -83,7 +83,7 @@ func (g *group) warm() {
 // launch starts one worker; the lock is held.
 func (g *group) launch() {
 	l := &launch{
-		fn: g.fn, generation: g.generation, ctx: g.ctx, built: make(chan struct{}),
+		fn: g.fn, generation: g.generation, began: time.Now(), ctx: g.ctx, built: make(chan struct{}),
 		line:    &g.line,
 		first:   g.starting == 0 && !slices.ContainsFunc(g.members, func(m *member) bool { return m.generation == g.generation }),
 		checked: g.checked, fails: g.retry.fails,

@@ -19,6 +19,7 @@ import (
 type launch struct {
 	fn         *function.Function
 	generation int
+	began      time.Time
 	// ctx ends when the function changes: nobody wants the worker then.
 	ctx context.Context
 	// after are launches of earlier generations that were building.
@@ -41,14 +42,13 @@ func (g *group) start(l *launch) {
 	defer g.p.wg.Done()
 	defer g.p.active.Add(-1)
 	boot := Boot{Slug: l.fn.Slug}
-	began := time.Now()
 	built, err := g.build(l)
 	close(l.built)
 	var w *worker.Worker
 	if err == nil {
 		w, built, err = g.bring(l, built, &boot)
 	}
-	boot.Total = time.Since(began)
+	boot.Total = time.Since(l.began)
 	if err != nil {
 		g.started(l, nil, err)
 		return

@@ -21,13 +21,13 @@ type WorkerInfo struct {
 	State string
 	// Reason is why a worker retires.
 	Reason string
-	// Process is nil for a worker that is being started.
+	// Process is nil for a worker that is being started and has none yet.
 	Process *worker.Worker
 	// Version is the bundle's, as the function sees it.
 	Version string
 	// Requests counts those it was given, InFlight those that have not ended.
 	Requests, InFlight int
-	// Started is when the process was spawned.
+	// Started is when the process was spawned, or the start began.
 	Started time.Time
 }
 
@@ -57,8 +57,12 @@ func (g *group) appendWorkers(all []WorkerInfo) []WorkerInfo {
 		}
 		all = append(all, info)
 	}
-	for range g.launches {
-		all = append(all, WorkerInfo{Slug: g.slug, State: WorkerStarting})
+	for _, l := range g.launches {
+		info := WorkerInfo{Slug: g.slug, State: WorkerStarting, Started: l.began}
+		if l.ward != nil {
+			info.Process, info.Started = l.ward.w, l.ward.w.Started
+		}
+		all = append(all, info)
 	}
 	return all
 }

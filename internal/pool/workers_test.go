@@ -29,6 +29,16 @@ func TestWorkers(t *testing.T) {
 	expect("fn serving 1/1", "prestarted 0/0")
 	s.Warm("never")
 	expect("fn serving 1/1", "never starting 0/0", "prestarted 0/0")
+	eventually(t, "the process of the one that loads is listed", func() bool {
+		return slices.ContainsFunc(s.Workers(), func(w WorkerInfo) bool {
+			return w.Slug == "never" && w.Process != nil && w.Process.PID() > 1
+		})
+	})
+	for _, w := range s.Workers() {
+		if age := time.Since(w.Started); age < 0 || age > time.Hour {
+			t.Errorf("%s %s is %s old", w.Slug, w.State, age)
+		}
+	}
 	s.remove("never")
 	s.serve("fn", hello+"\n")
 	expect("fn retiring 1/1 code_changed", "prestarted 0/0")

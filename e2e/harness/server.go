@@ -3,6 +3,7 @@ package harness
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +26,8 @@ type Server struct {
 	Err    *Buffer
 	Exited chan struct{} // closed when it has ended
 
-	t testing.TB
+	t       testing.TB
+	keepTmp bool // it is the test's
 }
 
 // Options of a server; the zero value serves the examples in development.
@@ -35,6 +37,10 @@ type Options struct {
 	Args      []string
 	Env       []string
 	Dir       string
+	// Tmp is its TMPDIR, "" for one of its own. Its path must be short.
+	Tmp string
+	// OpenFiles is its limit of open files, 0 for the test's own.
+	OpenFiles int
 }
 
 var served = regexp.MustCompile(`(?:serves \d+ functions|functions of \S+).* on (?:\x1b\[\d+m)?(https?://[^\s\x1b]+)`)
@@ -50,13 +56,19 @@ func Start(t testing.TB, o Options) *Server {
 		o.Functions = filepath.Join(Repo, "examples", "functions")
 	}
 	// A short path: unix sockets lie below it.
-	tmp, err := os.MkdirTemp("", "sve")
-	if err != nil {
-		t.Fatal(err)
+	tmp := o.Tmp
+	if tmp == "" {
+		var err error
+		if tmp, err = os.MkdirTemp("", "sve"); err != nil {
+			t.Fatal(err)
+		}
 	}
-	s := &Server{t: t, Tmp: tmp, Out: &Buffer{}, Err: &Buffer{}, Exited: make(chan struct{})}
+	s := &Server{t: t, Tmp: tmp, Out: &Buffer{}, Err: &Buffer{}, Exited: make(chan struct{}), keepTmp: o.Tmp != ""}
 	args := append([]string{o.Command, "--functions", o.Functions, "--listen", "127.0.0.1:0"}, o.Args...)
 	s.Cmd = exec.Command(Binary, args...)
+	if o.OpenFiles > 0 {
+		s.Cmd = exec.Command("sh", append([]string{"-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, o.OpenFiles), Binary}, args...)...)
+	}
 	s.Cmd.Dir = o.Dir
 	s.Cmd.Env = append(Environ(
 		"TMPDIR="+tmp, "SELVEDGE_DATA_DIR="+DataDir, "SELVEDGE_DENO="+denotest.Binary(t),
@@ -113,7 +125,9 @@ func (s *Server) cleanup() {
 	if left, _ := filepath.Glob(filepath.Join(s.Tmp, "selvedge-*")); len(left) > 0 && s.Cmd.ProcessState.ExitCode() >= 0 {
 		s.t.Errorf("folders are left: %v", left)
 	}
-	os.RemoveAll(s.Tmp)
+	if !s.keepTmp {
+		os.RemoveAll(s.Tmp)
+	}
 	if s.t.Failed() {
 		s.t.Logf("stderr:\n%s\nend of stdout:\n%s", Tail(s.Err.String(), 4000), Tail(s.Out.String(), 4000))
 	}

@@ -31,8 +31,8 @@ type Options struct {
 	// Private, if not nil, is answered where the listener is a socket of the
 	// file system.
 	Private *Private
-	// Healthy is what /health says.
-	Healthy func() bool
+	// Health is what /health answers: a status, and what is put into JSON.
+	Health func() (status int, body any)
 	// Log takes what goes wrong on connections.
 	Log *slog.Logger
 }
@@ -60,14 +60,11 @@ func New(l net.Listener, o Options) *Server {
 		index += ", /server, /functions, /workers, /logs"
 	}
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
-		status, text := http.StatusOK, "ok"
-		if !o.Healthy() {
-			status, text = http.StatusServiceUnavailable, "unhealthy"
-		}
+		status, body := o.Health()
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(map[string]string{"message": text}) // the client may have gone
+		_ = json.NewEncoder(w).Encode(body) // the client may have gone
 	})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, index+"\n")

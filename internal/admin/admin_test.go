@@ -31,7 +31,12 @@ func serve(t *testing.T, addr string, healthy func() bool) net.Listener {
 	}
 	s := New(l, Options{
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "up 1\n") }),
-		Healthy: healthy, Log: slog.New(slog.DiscardHandler),
+		Health: func() (int, any) {
+			if healthy() {
+				return 200, map[string]string{"message": "ok"}
+			}
+			return 503, map[string]string{"message": "unhealthy"}
+		}, Log: slog.New(slog.DiscardHandler),
 	})
 	served := make(chan error, 1)
 	go func() { served <- s.Serve() }()
@@ -49,6 +54,8 @@ func serve(t *testing.T, addr string, healthy func() bool) net.Listener {
 }
 
 func always() bool { return true }
+
+func ok() (int, any) { return 200, map[string]string{"message": "ok"} }
 
 // ask sends a request to the listener, whatever host the URL names.
 func ask(t *testing.T, l net.Listener, method, url string) (status int, body string) {
@@ -171,7 +178,7 @@ func TestCloseCuts(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun := make(chan struct{})
-	s := New(l, Options{Healthy: always, Log: slog.New(slog.DiscardHandler), Metrics: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	s := New(l, Options{Health: ok, Log: slog.New(slog.DiscardHandler), Metrics: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		close(begun)
 		<-r.Context().Done()
 	})})

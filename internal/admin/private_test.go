@@ -56,7 +56,7 @@ func serveInside(t *testing.T, limits recent.Limits) *inside {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i.server = New(l, Options{Healthy: always, Log: slog.New(slog.DiscardHandler), Private: i.private()})
+	i.server = New(l, Options{Health: ok, Log: slog.New(slog.DiscardHandler), Private: i.private()})
 	go func() { i.served <- i.server.Serve() }()
 	t.Cleanup(func() { i.close(t) })
 	return i
@@ -290,7 +290,7 @@ func TestPrivateStaysInside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(l, Options{Healthy: always, Log: slog.New(slog.DiscardHandler), Private: i.private()})
+	s := New(l, Options{Health: ok, Log: slog.New(slog.DiscardHandler), Private: i.private()})
 	served := make(chan error, 1)
 	go func() { served <- s.Serve() }()
 	for _, path := range []string{"/server", "/workers", "/functions", "/logs"} {

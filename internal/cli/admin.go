@@ -48,13 +48,14 @@ func (s *server) newMetrics() *metrics.Metrics {
 			return out
 		},
 		LogErrors: func() uint64 { return observe.WriteErrors(s.log) },
+		Problems:  func() []string { return s.health().Problems },
 	})
 }
 
 // openAdmin serves the admin address, if there is to be one, and the socket by
 // which `selvedge logs`, `ps` and `top` find the server.
 func (s *server) openAdmin() error {
-	options := admin.Options{Healthy: s.gateway.Healthy, Log: s.log, Private: s.private()}
+	options := admin.Options{Health: s.adminHealth, Log: s.log, Private: s.private()}
 	if s.metrics != nil {
 		options.Metrics = s.metrics.Handler()
 	}

@@ -26,6 +26,7 @@ func TestImportsPointDown(t *testing.T) {
 		"gateway":       "function upstream auth http1 ratelimit",
 		"config":        "function machine",
 		"machine":       "",
+		"vitals":        "",
 		"deno":          "egress",
 		"deno/release":  "npmrc",
 		"deno/denotest": "deno deno/release",

@@ -13,6 +13,12 @@ const (
 	// memorySlack is how much of it may stay for the next burst, in bytes, as
 	// may a quarter of what is used.
 	memorySlack = 8 << 20
+	// While less than quietBytes are allocated between two looks there is no
+	// burst to keep it for: once burstBytes have been since the last time, or
+	// more than quietSlack and an eighth of what is used is free, all goes back.
+	quietBytes = 1 << 20
+	burstBytes = 4 << 20
+	quietSlack = 1 << 20
 )
 
 // A memoryKeeper gives memory back to the system after a burst. The Go runtime
@@ -20,8 +26,11 @@ const (
 type memoryKeeper struct {
 	samples []metrics.Sample
 	unused  bool // there was too much at the last look already
-	done    chan struct{}
-	wg      sync.WaitGroup
+	// looked and freed are how much had been allocated at the last look, and
+	// when memory was last given back.
+	looked, freed uint64
+	done          chan struct{}
+	wg            sync.WaitGroup
 }
 
 // keepMemory looks from now on. forget is called at each look, to let go what
@@ -45,27 +54,36 @@ func keepMemory(forget func()) *memoryKeeper {
 }
 
 func newMemoryKeeper() *memoryKeeper {
-	return &memoryKeeper{
+	k := &memoryKeeper{
 		samples: []metrics.Sample{
 			{Name: "/memory/classes/heap/free:bytes"},
 			{Name: "/memory/classes/heap/objects:bytes"},
+			{Name: "/gc/heap/allocs:bytes"},
 		},
 		done: make(chan struct{}),
 	}
+	metrics.Read(k.samples)
+	k.freed = k.samples[2].Value.Uint64()
+	return k
 }
 
 // look gives memory back that was not used at the last look either, and
 // reports whether it did.
 func (k *memoryKeeper) look() bool {
 	metrics.Read(k.samples)
-	free, used := k.samples[0].Value.Uint64(), k.samples[1].Value.Uint64()
+	free, used, allocated := k.samples[0].Value.Uint64(), k.samples[1].Value.Uint64(), k.samples[2].Value.Uint64()
+	quiet := allocated-k.looked < quietBytes
 	before := k.unused
-	k.unused = free > memorySlack+used/4
-	if !before || !k.unused {
+	k.looked, k.unused = allocated, free > memorySlack+used/4
+	after := before && k.unused
+	if quiet { // what a burst left is not even collected
+		after = after || allocated-k.freed > burstBytes || free > quietSlack+used/8
+	}
+	if !after {
 		return false
 	}
 	debug.FreeOSMemory()
-	k.unused = false
+	k.unused, k.freed = false, allocated
 	return true
 }
 

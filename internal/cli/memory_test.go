@@ -41,6 +41,28 @@ func TestMemoryComesBack(t *testing.T) {
 	runtime.KeepAlive(kept)
 }
 
+// TestMemoryComesBackWhenQuiet: garbage that no collection has seen yet goes
+// too, once nothing is allocated any more.
+func TestMemoryComesBackWhenQuiet(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // nothing is collected by itself
+	debug.FreeOSMemory()
+	k := newMemoryKeeper()
+	k.look()
+	garbage = make([]byte, 6<<20)
+	garbage = nil
+	if k.look() {
+		t.Error("gave back in a burst")
+	}
+	if !k.look() {
+		t.Error("gave nothing back after it")
+	}
+	if k.look() {
+		t.Error("gave back twice")
+	}
+}
+
+var garbage []byte // not on the stack
+
 func TestMemoryKeeperEnds(t *testing.T) {
 	keepMemory(func() {}).Close()
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/selvedge-dev/selvedge/internal/pool"
 	"github.com/selvedge-dev/selvedge/internal/ratelimit"
 	"github.com/selvedge-dev/selvedge/internal/recent"
+	"github.com/selvedge-dev/selvedge/internal/vitals"
 )
 
 // keepRemoved is how long the last lines of a removed function can be read.
@@ -47,6 +48,7 @@ type server struct {
 	inside *adminServer
 	recent *recent.Log
 	memory *memoryKeeper
+	vitals *vitals.Monitor
 	// resolve reads the configuration again; dev sets it.
 	resolve func() (*config.Config, error)
 }
@@ -131,8 +133,11 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 				return limits(slug).MaxBody
 			}),
 		),
-		Admission: gateway.Admit(cfg.MaxRequests),
+		Admission:   gateway.Admit(cfg.MaxRequests),
+		Health:      srv.health,
+		Descriptors: descriptors(),
 	})
+	srv.watchVitals()
 	if _, err = p.Apply(set); err == nil {
 		srv.listener, err = srv.listen()
 		if errors.Is(err, syscall.EADDRINUSE) {
@@ -203,7 +208,7 @@ func (s *server) run(ctx context.Context, w io.Writer) error {
 		// A load balancer, whose agent sends SIGTERM, has to see that it must
 		// look elsewhere; somebody at a terminal does not.
 		if delay := s.cfg.DrainDelay; sig == syscall.SIGTERM && delay > 0 {
-			s.gateway.SetHealthy(false)
+			s.gateway.SayStopping()
 			fmt.Fprintf(w, "%s: serving on for %s, with /health at 503; repeat it to finish now\n", sig, delay)
 			timer := time.NewTimer(delay)
 			select {
@@ -234,9 +239,10 @@ func (s *server) run(ctx context.Context, w io.Writer) error {
 
 // stop drains requests, then workers, until ctx ends.
 func (s *server) stop(ctx context.Context) error {
-	s.gateway.SetHealthy(false)
+	s.gateway.SayStopping()
 	cut, err := s.gateway.Shutdown(ctx)
 	s.memory.Close()
+	s.vitals.Close()
 	if s.verifier != nil {
 		s.verifier.Close()
 	}

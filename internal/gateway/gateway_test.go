@@ -187,16 +187,28 @@ func TestRouting(t *testing.T) {
 	}
 }
 
-func TestHealthIsSwitchable(t *testing.T) {
-	s := startSite(t, &fakePool{}, nil)
-	s.SetHealthy(false)
-	if res, _ := s.do("GET", "/health", nil); res.StatusCode != 503 {
-		t.Errorf("got %d", res.StatusCode)
+// TestHealth: a server with problems is sent requests as long as it can answer
+// some, and one that stops is not.
+func TestHealth(t *testing.T) {
+	var h Health
+	s := startSite(t, &fakePool{}, func(o *Options) { o.Health = func() Health { return h } })
+	says := func(status int, body string) {
+		t.Helper()
+		for _, path := range []string{"/health", "/_internal/health"} {
+			if res, got := s.do("GET", path, nil); res.StatusCode != status || got != body {
+				t.Errorf("%d %s, want %d %s", res.StatusCode, got, status, body)
+			}
+		}
 	}
-	s.SetHealthy(true)
-	if res, _ := s.do("GET", "/_internal/health", nil); res.StatusCode != 200 {
-		t.Errorf("got %d", res.StatusCode)
-	}
+	says(200, `{"message":"ok"}`)
+	h.Problems = []string{"tmp_full", "open_files"}
+	says(200, `{"message":"degraded","problems":["tmp_full","open_files"]}`)
+	h.Unable = true
+	says(503, `{"message":"unhealthy","problems":["tmp_full","open_files"]}`)
+	h = Health{}
+	says(200, `{"message":"ok"}`)
+	s.SayStopping()
+	says(503, `{"message":"unhealthy"}`)
 }
 
 func TestMetric(t *testing.T) {

@@ -35,10 +35,13 @@ type http2Server struct {
 	once   sync.Once
 	served sync.WaitGroup
 	active inflight
+
+	mu   sync.Mutex
+	idle map[net.Conn]time.Time // connections without a request, since when
 }
 
 func newHTTP2Server(h http.Handler, base context.Context, log *slog.Logger, t Timeouts) *http2Server {
-	s := &http2Server{handed: newHandedListener(), active: inflight{none: make(chan struct{}, 1)}}
+	s := &http2Server{handed: newHandedListener(), active: inflight{none: make(chan struct{}, 1)}, idle: map[net.Conn]time.Time{}}
 	h = impatient(h, t)
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true) // TLS has been taken off
@@ -59,6 +62,7 @@ func newHTTP2Server(h http.Handler, base context.Context, log *slog.Logger, t Ti
 		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
 			return context.WithValue(ctx, handedKey{}, nc)
 		},
+		ConnState: s.note,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: maxStreams,
 			SendPingTimeout:      pingAfter,
@@ -75,6 +79,33 @@ func (s *http2Server) start() {
 	s.once.Do(func() {
 		s.served.Go(func() { _ = s.http.Serve(s.handed) }) // until it is shut down
 	})
+}
+
+// note keeps idle up to date.
+func (s *http2Server) note(nc net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch state {
+	case http.StateNew, http.StateIdle:
+		s.idle[nc] = time.Now()
+	default:
+		delete(s.idle, nc)
+	}
+}
+
+// idlePatience is how long a connection without a request is left alone where
+// descriptors are short.
+const idlePatience = time.Second
+
+// relieve closes connections without a request.
+func (s *http2Server) relieve() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for nc, since := range s.idle {
+		if time.Since(since) > idlePatience {
+			nc.Close()
+		}
+	}
 }
 
 // take serves a connection of which read has been read.

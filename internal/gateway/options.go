@@ -59,6 +59,11 @@ type Options struct {
 	OnRequest func(Record)
 	// Metrics, if not nil, adds counters to /_internal/metric.
 	Metrics func() map[string]int64
+	// Health, if not nil, is asked by the health endpoints.
+	Health func() Health
+	// Descriptors is how many this process should have open at most, 0 for any
+	// number: past it, clients lose connections that they do not use.
+	Descriptors int
 	// Timeouts bound how long clients may let the server wait; zero stands for
 	// DefaultTimeouts.
 	Timeouts Timeouts

@@ -18,10 +18,7 @@ func (s *Server) own(w http.ResponseWriter, r *http.Request, c *Call) {
 	status, answer := http.StatusOK, any(nil)
 	switch c.Route.Kind {
 	case RouteHealth:
-		answer = message{"ok"}
-		if !s.healthy.Load() {
-			status, answer = http.StatusServiceUnavailable, message{"unhealthy"}
-		}
+		status, answer = s.Health().answer()
 	case RouteMetric:
 		answer = s.counters()
 	default:

@@ -48,15 +48,15 @@ var errPanicked = errors.New("gateway panicked")
 // by net/http's. Connections come to the first one, which hands over those that
 // speak HTTP/2.
 type Server struct {
-	opts    Options
-	region  string
-	log     *slog.Logger
-	born    time.Time
-	chain   Handler
-	http1   *http1.Server
-	http2   *http2Server
-	healthy atomic.Bool
-	metrics metrics
+	opts     Options
+	region   string
+	log      *slog.Logger
+	born     time.Time
+	chain    Handler
+	http1    *http1.Server
+	http2    *http2Server
+	stopping atomic.Bool
+	metrics  metrics
 	// ignored remembers whose forwarding headers have been spoken of.
 	ignored ignored
 
@@ -64,7 +64,7 @@ type Server struct {
 	stop     context.CancelCauseFunc
 }
 
-// New returns a Server that listens nowhere yet. It is healthy.
+// New returns a Server that listens nowhere yet.
 func New(opts Options) *Server {
 	s := &Server{opts: opts, region: opts.Region, log: opts.Log, born: time.Now()}
 	if s.region == "" {
@@ -77,7 +77,6 @@ func New(opts Options) *Server {
 	if opts.Timeouts != (Timeouts{}) {
 		timeouts = opts.Timeouts
 	}
-	s.healthy.Store(true)
 	s.chain = s.buildHandler()
 
 	base, stop := context.WithCancelCause(context.Background())
@@ -93,6 +92,8 @@ func New(opts Options) *Server {
 		ErrorLog:          s.log,
 		Preface:           s.http2.take,
 		OnRefusal:         s.refused,
+		OnCrowded:         s.http2.relieve,
+		Descriptors:       opts.Descriptors,
 	}
 	return s
 }
@@ -117,9 +118,9 @@ func (s *Server) Serve(l net.Listener) error {
 	return nil
 }
 
-// SetHealthy switches what the health endpoints answer: 200 or 503. A server
-// that is about to stop says so there first, for load balancers to see.
-func (s *Server) SetHealthy(healthy bool) { s.healthy.Store(healthy) }
+// SayStopping has the health endpoints answer 503 from now on: load balancers
+// are to see that a server stops before it does.
+func (s *Server) SayStopping() { s.stopping.Store(true) }
 
 // ServeHTTP answers one request. It is exported for tests and for servers of
 // another kind.
@@ -185,7 +186,7 @@ func (s *Server) refused(h http.Header, why *http1.Refusal, remoteAddr string) {
 // counted. When it returns nothing of the server is running. The error is that
 // of closing the listeners.
 func (s *Server) Shutdown(ctx context.Context) (cut int, err error) {
-	s.SetHealthy(false)
+	s.SayStopping()
 	type result struct {
 		cut int
 		err error

@@ -9,6 +9,3 @@ func (s *Server) InFlight() int64 {
 
 // Upgraded is how many of them are no HTTP any more, such as WebSockets.
 func (s *Server) Upgraded() int64 { return s.metrics.open.Load() }
-
-// Healthy reports what the health endpoints answer.
-func (s *Server) Healthy() bool { return s.healthy.Load() }

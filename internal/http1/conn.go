@@ -74,6 +74,7 @@ type conn struct {
 	remote string
 	tls    *tls.ConnectionState // nil without TLS
 	state  atomic.Int32         // a connState
+	since  atomic.Int64         // when that was new or idle, a clock
 
 	buf  []byte // what was read is in buf[r:w]
 	r, w int
@@ -104,6 +105,7 @@ var (
 func newConn(s *Server, nc net.Conn, base context.Context) *conn {
 	c := &conn{server: s, nc: nc, io: sockio.New(nc), base: base}
 	c.response.c = c
+	c.since.Store(int64(now()))
 	return c
 }
 
@@ -171,6 +173,7 @@ func (c *conn) await(first bool) bool {
 	if first {
 		patience = c.server.ReadHeaderTimeout
 	} else {
+		c.since.Store(int64(now()))
 		c.state.Store(int32(connIdle))
 		if c.server.closing.Load() && c.r == c.w {
 			return false

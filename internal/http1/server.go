@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -56,6 +57,14 @@ type Server struct {
 	// without TLS, with what has been read of them. It runs in the
 	// connection's goroutine, and Shutdown waits for its return.
 	Preface func(nc net.Conn, read []byte)
+	// Descriptors is how many this process should have open at most, 0 for any
+	// number. A connection that makes it more has others closed that are between
+	// two requests, so that clients which keep theirs for later leave room for
+	// the rest of the server.
+	Descriptors int
+	// OnCrowded, if not nil, is called before that, and when no connection can
+	// be accepted for want of descriptors.
+	OnCrowded func()
 	// OnRefusal, if not nil, is called before a request is answered in the
 	// Handler's place, and may set headers.
 	OnRefusal func(h http.Header, refusal *Refusal, remoteAddr string)
@@ -68,6 +77,7 @@ type Server struct {
 	cancel    context.CancelCauseFunc
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
+	crowd     crowd
 	full      bool          // no connection is taken any more
 	empty     chan struct{} // receives when there is no connection left
 	served    sync.WaitGroup
@@ -88,6 +98,10 @@ func (s *Server) Serve(l net.Listener) error {
 		if err == nil {
 			pause = 0
 			s.start(nc, base)
+			// Of all numbers the kernel gives the lowest that is free.
+			if s.Descriptors > 0 && descriptor(nc) >= s.Descriptors {
+				s.relieve()
+			}
 			continue
 		}
 		if s.closing.Load() {
@@ -99,7 +113,11 @@ func (s *Server) Serve(l net.Listener) error {
 			return fmt.Errorf("accept: %w", err)
 		}
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-		s.log().Warn("no connection can be accepted", "error", err, "retry", pause)
+		if errors.Is(err, syscall.EMFILE) && s.relieve() {
+			pause = 5 * time.Millisecond
+		} else {
+			s.log().Warn("no connection can be accepted", "error", err, "retry", pause)
+		}
 		time.Sleep(pause)
 	}
 }

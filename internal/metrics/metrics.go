@@ -49,6 +49,8 @@ type Sources struct {
 	Usage func() []Usage
 	// LogErrors is how many lines of the log could not be written.
 	LogErrors func() uint64
+	// Problems are codes of what is wrong with the machine now.
+	Problems func() []string
 }
 
 // A Usage is what a function has now.

@@ -36,6 +36,7 @@ func newStand(t testing.TB, slugs ...string) *stand {
 		Prestarted: func() int { return s.prestarted },
 		Usage:      func() []Usage { return *s.used.Load() },
 		LogErrors:  func() uint64 { return 1 },
+		Problems:   func() []string { return []string{"data_full"} },
 	})
 	return s
 }
@@ -158,6 +159,7 @@ func TestCounts(t *testing.T) {
 		"selvedge_worker_cpu_seconds_total": {"function=fn": 6, "function=broken": 0},
 		"selvedge_worker_memory_bytes":      {"function=fn": 2 << 20, "function=broken": 0, "function=": 1 << 20},
 		"selvedge_log_write_errors_total":   {"": 1},
+		"selvedge_problem":                  {"problem=data_full": 1},
 	} {
 		s.expect(family, want)
 	}

@@ -13,8 +13,9 @@ var (
 	cpuDesc       = desc("worker_cpu_seconds_total", "Processor time that workers used.", "function")
 	memoryDesc    = desc("worker_memory_bytes", "Memory that is the workers' alone (Linux; 0 elsewhere).", "function")
 	logErrorsDesc = desc("log_write_errors_total", "Lines of the log that could not be written.")
+	problemDesc   = desc("problem", "1 for each problem that /health names, such as data_full; nothing while there is none.", "problem")
 	scraped       = []*prometheus.Desc{
-		functionsDesc, inFlightDesc, upgradedDesc, inWorkerDesc, queuedDesc, workersDesc, cpuDesc, memoryDesc, logErrorsDesc,
+		functionsDesc, inFlightDesc, upgradedDesc, inWorkerDesc, queuedDesc, workersDesc, cpuDesc, memoryDesc, logErrorsDesc, problemDesc,
 	}
 )
 
@@ -40,6 +41,9 @@ func (c usageCollector) Collect(ch chan<- prometheus.Metric) {
 	send(inFlightDesc, prometheus.GaugeValue, float64(sources.InFlight()))
 	send(upgradedDesc, prometheus.GaugeValue, float64(sources.Upgraded()))
 	send(logErrorsDesc, prometheus.CounterValue, float64(sources.LogErrors()))
+	for _, code := range sources.Problems() {
+		send(problemDesc, prometheus.GaugeValue, 1, code)
+	}
 	send(workersDesc, prometheus.GaugeValue, float64(sources.Prestarted()), "", "prestarted")
 	for slug, u := range c.m.usage() {
 		send(workersDesc, prometheus.GaugeValue, float64(u.Starting), slug, "starting")

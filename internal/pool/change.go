@@ -108,11 +108,11 @@ func (g *group) finish(m *member) {
 	m.finishing = true
 	reason := unloadReason(m.retiring)
 	// The guard ends it sooner, and says that it was the wall clock.
-	end := m.born.Add(m.ward.limits.WallClock + lastWords)
+	left := g.p.clock.until(m.born.Add(m.ward.limits.WallClock + lastWords))
 	g.p.wg.Add(1)
 	go func() {
 		defer g.p.wg.Done()
-		ctx, cancel := context.WithDeadline(g.p.patience, end)
+		ctx, cancel := context.WithTimeout(g.p.patience, left)
 		defer cancel()
 		m.w.Retire(ctx, reason)
 	}()

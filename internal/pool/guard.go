@@ -39,7 +39,8 @@ const (
 // guard keeps workers within their limits until ctx ends: those that come near
 // one are replaced and finish what they have, those that reach it are stopped.
 func (p *Pool) guard(ctx context.Context) {
-	every(ctx, guardEvery, func(now time.Time) {
+	every(ctx, guardEvery, func(time.Time) {
+		now := p.clock.look()
 		var used int64
 		groups := p.all()
 		for _, g := range groups {

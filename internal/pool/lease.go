@@ -76,7 +76,7 @@ func (l *Lease) Release() {
 	m.leases.remove(l)
 	m.inFlight--
 	if m.inFlight == 0 {
-		m.idleSince = time.Now()
+		m.idleSince = g.p.clock.now()
 	}
 	if m.retiring == "" && g.fn != nil && g.fn.Policy == function.OneShot {
 		g.retire(m, ReasonIdle)

@@ -129,6 +129,8 @@ type Pool struct {
 	active atomic.Int64 // starts under way, queued ones included
 
 	budget budget
+	spawns spawns
+	clock  clock
 
 	groups atomic.Pointer[map[string]*group] // replaced, never changed
 

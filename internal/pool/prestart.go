@@ -17,8 +17,10 @@ const (
 	// refillPatience bounds that wait, so that a steady trickle of starts
 	// does not leave the pool empty for good.
 	refillPatience = time.Second
-	// refillPause follows a spawn that failed.
+	// refillPause follows a spawn that failed; every refillSay it is said that
+	// they still do.
 	refillPause = 2 * time.Second
+	refillSay   = time.Minute
 )
 
 // A prestarter keeps processes ready that are no function yet.
@@ -27,6 +29,7 @@ type prestarter struct {
 	profile deno.Profile
 	size    int
 	wake    chan struct{}
+	again   chan struct{} // ends a pause
 
 	mu     sync.Mutex
 	ready  []*worker.Worker
@@ -34,7 +37,7 @@ type prestarter struct {
 }
 
 func newPrestarter(p *Pool, profile deno.Profile, size int) *prestarter {
-	return &prestarter{p: p, profile: profile, size: size, wake: make(chan struct{}, 1)}
+	return &prestarter{p: p, profile: profile, size: size, wake: make(chan struct{}, 1), again: make(chan struct{}, 1)}
 }
 
 // take returns a process of the profile, nil when there is none. Half of them
@@ -72,13 +75,14 @@ func (s *prestarter) poke() {
 // run spawns what is missing, one process after the other.
 func (s *prestarter) run() {
 	defer s.p.wg.Done()
+	var said time.Time
 	for first := true; ; first = false {
 		for s.missing() {
 			// The first ones are spawned at once: nothing runs yet.
 			if !first && !s.waitForQuiet() {
 				return
 			}
-			w, err := s.p.opts.Starter.Start(s.p.ctx, s.profile)
+			w, err := s.p.spawn(s.p.ctx, s.profile)
 			if err == nil {
 				if err = w.Warm(); err != nil {
 					w.Stop()
@@ -92,12 +96,16 @@ func (s *prestarter) run() {
 				return
 			}
 			if err != nil {
-				s.p.opts.Log.Error("starting a process ahead of need failed", "err", err)
+				if time.Since(said) >= refillSay {
+					said = time.Now()
+					s.p.opts.Log.Error("starting a process ahead of need failed; it is tried again and again", "err", err)
+				}
 				if !s.sleep(refillPause) {
 					return
 				}
 				continue
 			}
+			said = time.Time{}
 			if !s.put(w) {
 				w.Stop()
 				return
@@ -143,12 +151,22 @@ func (s *prestarter) waitForQuiet() bool {
 	return true
 }
 
+// hurry ends a pause after a spawn that failed.
+func (s *prestarter) hurry() {
+	select {
+	case s.again <- struct{}{}:
+	default:
+	}
+}
+
 // sleep reports whether the pool still runs afterwards.
 func (s *prestarter) sleep(d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return true
+	case <-s.again:
 		return true
 	case <-s.p.ctx.Done():
 		return false

@@ -17,7 +17,8 @@ func (p *Pool) reap() {
 		select {
 		case <-p.ctx.Done():
 			return
-		case now := <-tick.C:
+		case <-tick.C:
+			now := p.clock.look()
 			for _, g := range *p.groups.Load() {
 				g.reap(now)
 			}

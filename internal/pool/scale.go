@@ -144,7 +144,7 @@ func (g *group) leaving() string {
 
 // adopt adds a member and watches for its end.
 func (g *group) adopt(m *member) {
-	m.idleSince = time.Now()
+	m.idleSince = g.p.clock.now()
 	m.ward.m = m
 	g.members = append(g.members, m)
 	g.p.wg.Add(1)

@@ -58,7 +58,7 @@ func (g *group) start(l *launch) {
 	g.p.opts.Observer.Boot(boot)
 	g.started(l, &member{
 		g: g, w: w, generation: l.generation, bundle: built.Name, version: built.Version(), client: w.Upstream(), absolute: w.Absolute(),
-		ward: l.ward, born: time.Now(),
+		ward: l.ward, born: g.p.clock.now(),
 	}, nil)
 }
 
@@ -144,7 +144,7 @@ func (g *group) load(l *launch, built *bundle.Bundle, boot *Boot) (*worker.Worke
 	profile := p.profile(f, built)
 	w := p.warm.take(profile, l.first)
 	if w == nil {
-		if w, err = p.opts.Starter.Start(l.ctx, profile); err != nil {
+		if w, err = p.spawn(l.ctx, profile); err != nil {
 			return nil, err
 		}
 		boot.Spawn = w.Spawn

@@ -189,7 +189,7 @@ func (w *Worker) spawn(h *Host, listener *net.UnixListener) error {
 
 // meet waits for the bootstrap to connect and warms the way to it.
 func (w *Worker) meet(ctx context.Context, listener *net.UnixListener) error {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	ctx, cancel := withPatience(ctx, startPatience, context.DeadlineExceeded)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { listener.Close() })
 	conn, err := listener.AcceptUnix()
@@ -276,7 +276,7 @@ func (w *Worker) Load(ctx context.Context, a Assignment) (deno.Ready, error) {
 	if err != nil {
 		return deno.Ready{}, fmt.Errorf("load function %s: %w", a.Slug, err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, a.Boot, errBootTimeout)
+	ctx, cancel := withPatience(ctx, a.Boot, errBootTimeout)
 	defer cancel()
 	if _, err := w.control.Write(line); err != nil {
 		<-w.done

@@ -14,11 +14,10 @@ const (
 	// may a quarter of what is used.
 	memorySlack = 8 << 20
 	// While less than quietBytes are allocated between two looks there is no
-	// burst to keep it for: once burstBytes have been since the last time, or
-	// more than quietSlack and an eighth of what is used is free, all goes back.
+	// burst to keep it for: all goes back if burstBytes have been allocated
+	// since the last time.
 	quietBytes = 1 << 20
-	burstBytes = 4 << 20
-	quietSlack = 1 << 20
+	burstBytes = 2 << 20
 )
 
 // A memoryKeeper gives memory back to the system after a burst. The Go runtime
@@ -77,7 +76,7 @@ func (k *memoryKeeper) look() bool {
 	k.looked, k.unused = allocated, free > memorySlack+used/4
 	after := before && k.unused
 	if quiet { // what a burst left is not even collected
-		after = after || allocated-k.freed > burstBytes || free > quietSlack+used/8
+		after = after || allocated-k.freed > burstBytes
 	}
 	if !after {
 		return false

@@ -490,7 +490,9 @@ func isPreface(raw []byte) bool { return bytes.Equal(raw, preface) }
 // handOver gives the connection away with what has been read of it. raw is the
 // head that was read last.
 func (c *conn) handOver(raw []byte) {
-	c.hijacked = true
+	c.mu.Lock()
+	c.hijacked = true // cut looks at it
+	c.mu.Unlock()
 	c.r -= len(raw)
 	c.nc.SetDeadline(time.Time{})
 	c.server.Preface(c.nc, bytes.Clone(c.buf[c.r:c.w]))

@@ -228,6 +228,15 @@ func TestTemporaryFolderFull(t *testing.T) {
 	d := newDisk(t, "8m")
 	s := harness.Start(t, harness.Options{Command: "serve", Functions: trio(t), Tmp: d.dir, Args: []string{"--prestart", "1"}})
 	answers(t, s, "a")
+	harness.Eventually(t, patience, "a process waits", func() bool {
+		res, err := http.Get(s.URL + "/_internal/metric")
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		raw, _ := io.ReadAll(res.Body)
+		return strings.Contains(string(raw), `"workers_idle_prestarted":1`)
+	})
 	d.fill(t)
 	first := told(t, s, 200, degraded("tmp_full"))
 	says(t, s, "tmp_full")

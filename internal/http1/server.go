@@ -97,11 +97,13 @@ func (s *Server) Serve(l net.Listener) error {
 		nc, err := l.Accept()
 		if err == nil {
 			pause = 0
-			s.start(nc, base)
 			// Of all numbers the kernel gives the lowest that is free.
-			if s.Descriptors > 0 && descriptor(nc) >= s.Descriptors {
-				s.relieve()
+			if s.Descriptors > 0 {
+				if number := descriptor(nc); number >= s.Descriptors {
+					s.makeRoom(number)
+				}
 			}
+			s.start(nc, base)
 			continue
 		}
 		if s.closing.Load() {
@@ -113,10 +115,9 @@ func (s *Server) Serve(l net.Listener) error {
 			return fmt.Errorf("accept: %w", err)
 		}
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-		if errors.Is(err, syscall.EMFILE) && s.relieve() {
-			pause = 5 * time.Millisecond
-		} else {
-			s.log().Warn("no connection can be accepted", "error", err, "retry", pause)
+		s.log().Warn("no connection can be accepted", "error", err, "retry", pause)
+		if errors.Is(err, syscall.EMFILE) {
+			s.relieve(1)
 		}
 		time.Sleep(pause)
 	}

@@ -147,7 +147,7 @@ func bundleOne(ctx context.Context, e *engine, env envFunc, f *function.Function
 
 // warmOne loads a bundle once, which leaves V8's code cache behind.
 func warmOne(ctx context.Context, e *engine, env envFunc, f *function.Function, built *bundle.Bundle) error {
-	w, err := e.host.Start(ctx, deno.Profile{MemoryMB: f.Limits.MemoryMB, Unbundled: built.Unbundled})
+	w, err := e.host.Start(ctx, worker.ProfileOf(f, built.Unbundled))
 	if err != nil {
 		return err
 	}

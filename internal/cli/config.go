@@ -83,6 +83,14 @@ func printFunction(s Streams, f config.FunctionInfo) {
 		}
 		row("admission", fmt.Sprintf("queue of %d for %gs at most, rate limit %s, body limit %s", l.MaxQueue, l.QueueTimeoutS, l.RateLimit, body))
 	}
+	switch {
+	case f.AllowNetDryRun:
+		row("network", "anywhere, and the log says where (allow_net_dry_run)")
+	case f.AllowNet != nil && len(*f.AllowNet) == 0:
+		row("network", "nowhere")
+	case f.AllowNet != nil:
+		row("network", strings.Join(*f.AllowNet, ", "))
+	}
 	for _, e := range f.Env {
 		fmt.Fprintf(t, "  env %s\t%s\t%s\n", e.Name, e.Value, e.Source)
 	}

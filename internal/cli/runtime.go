@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -144,6 +145,24 @@ func workerEnv(cfg *config.Config, project string) func(f *function.Function, ve
 	}
 }
 
+// deniedPlaces says which places of allow_net are in vain.
+func deniedPlaces(cfg *config.Config, set *function.Set) []string {
+	deny := egress.NewDeny(cfg.DenyNet)
+	var warnings []string
+	for _, f := range set.Functions() {
+		for _, place := range f.Net.Allow {
+			host, _, err := net.SplitHostPort(place)
+			if err != nil {
+				host = place
+			}
+			if a, ok := egress.ParseHost(host); ok && deny.Contains(a) {
+				warnings = append(warnings, fmt.Sprintf("function %s: allow_net has %s, an address that functions never reach", f.Slug, place))
+			}
+		}
+	}
+	return warnings
+}
+
 // discover finds the functions and says what is odd about them.
 func discover(w io.Writer, cfg *config.Config) (*function.Set, *config.Project, error) {
 	set, project, err := cfg.Discover()
@@ -153,6 +172,7 @@ func discover(w io.Writer, cfg *config.Config) (*function.Set, *config.Project, 
 	warnAll(w, cfg.Warnings()...)
 	warnAll(w, project.Warnings...)
 	warnAll(w, set.Warnings()...)
+	warnAll(w, deniedPlaces(cfg, set)...)
 	for _, problem := range set.Problems() {
 		fmt.Fprintln(w, paint(w, red, "error:"), problem)
 	}

@@ -43,6 +43,10 @@ type FunctionInfo struct {
 	// Policy is one of per_worker, per_request and oneshot.
 	Policy function.Policy `json:"policy,omitempty"`
 	Limits *LimitsInfo     `json:"limits,omitempty"`
+	// AllowNet are the places that the function may connect to, nil for any.
+	AllowNet *[]string `json:"allow_net,omitempty"`
+	// AllowNetDryRun is set where the function is not held to them.
+	AllowNetDryRun bool `json:"allow_net_dry_run,omitempty"`
 	// Env are the user's variables, sorted by name, all masked: nobody can say
 	// which of them are secrets.
 	Env []Setting `json:"env,omitempty"`
@@ -118,6 +122,10 @@ func explainFunction(f *function.Function) FunctionInfo {
 			MaxBodyMB:      megabytes(f.Limits.MaxBody),
 		},
 	}
+	if f.Net.Allow != nil {
+		info.AllowNet = &f.Net.Allow
+	}
+	info.AllowNetDryRun = f.Net.DryRun
 	for _, name := range slices.Sorted(maps.Keys(f.Env)) {
 		info.Env = append(info.Env, Setting{Name: name, Value: Mask(f.Env[name]), Source: f.EnvSource[name]})
 	}

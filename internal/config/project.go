@@ -123,10 +123,10 @@ func parseProject(src []byte, shown string, lookup func(string) (string, bool)) 
 
 // edgeRuntimeKeys are the keys of [edge_runtime] besides the limits.
 // deno_version belongs to Supabase's runtime; Selvedge pins its own Deno.
-var edgeRuntimeKeys = []string{"enabled", "policy", "secrets", "inspector_port", "deno_version"}
+var edgeRuntimeKeys = []string{"enabled", "policy", "allow_net", "allow_net_dry_run", "secrets", "inspector_port", "deno_version"}
 
 // functionKeys are the keys of [functions.<slug>] besides the limits.
-var functionKeys = []string{"enabled", "verify_jwt", "entrypoint", "import_map", "static_files", "env", "policy"}
+var functionKeys = []string{"enabled", "verify_jwt", "entrypoint", "import_map", "static_files", "env", "policy", "allow_net", "allow_net_dry_run"}
 
 func (p *Project) readEdgeRuntime(r *tomlReader, table tomlKey) {
 	for _, key := range r.table(table) {
@@ -135,6 +135,10 @@ func (p *Project) readEdgeRuntime(r *tomlReader, table tomlKey) {
 			p.EdgeRuntimeEnabled = r.boolean(key)
 		case "policy":
 			p.EdgeRuntime.Policy = r.policy(key)
+		case "allow_net":
+			p.EdgeRuntime.AllowNet = r.places(key)
+		case "allow_net_dry_run":
+			p.EdgeRuntime.NetDryRun = r.boolean(key)
 		case "secrets":
 			p.EdgeRuntime.Secrets = r.variables(key)
 		case "inspector_port":
@@ -171,6 +175,11 @@ func readOverride(r *tomlReader, table tomlKey) function.Override {
 			o.Env = r.variables(key)
 		case "policy":
 			o.Policy = r.policy(key)
+		case "allow_net":
+			o.AllowNet = r.places(key)
+		case "allow_net_dry_run":
+			v := r.boolean(key)
+			o.NetDryRun = &v
 		default:
 			if !r.limit(&o.Limits, last, key) {
 				r.unknown(key, last, table.name, slices.Concat(functionKeys, limitKeys))

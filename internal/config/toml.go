@@ -202,6 +202,22 @@ func (r *tomlReader) policy(key tomlKey) function.Policy {
 	return policy
 }
 
+// places returns a list of places that a function may connect to.
+func (r *tomlReader) places(key tomlKey) []string {
+	if _, ok := r.raw(key).([]any); !ok {
+		r.wrongType(key, `a list of places, such as ["api.example.com:443"]`)
+		return nil
+	}
+	places, err := function.ParseAllowNet(r.texts(key))
+	var bad interface{ Unwrap() []error }
+	if errors.As(err, &bad) {
+		for _, err := range bad.Unwrap() {
+			r.fail(key, "%v", err)
+		}
+	}
+	return places
+}
+
 // rateForms completes "write …" and "use …".
 const rateForms = `"100/s", "100/m", "1000/h", "100/s burst 200" or "off"`
 

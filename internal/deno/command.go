@@ -33,6 +33,19 @@ type Profile struct {
 	// Unbundled is set for functions that run from their source and the
 	// package cache.
 	Unbundled Unbundled
+	// Net says where it may connect.
+	Net Net
+}
+
+// Net bounds a worker's connections. The zero value is anywhere but to denied
+// addresses.
+type Net struct {
+	// Limited has it connect to the places of Allow only: a list as --allow-net
+	// takes it, which may be empty.
+	Limited bool
+	Allow   string
+	// Watched has Deno say on AuditPipe what it connects to.
+	Watched bool
 }
 
 // Unbundled says where the packages of a function that cannot be bundled are.
@@ -57,7 +70,7 @@ const allowedSys = "hostname,osRelease,osUptime,loadavg,systemMemoryInfo,cpus,ho
 // libraries load the drivers that theirs name; the C library opens the files
 // that the rest name.
 var hiddenEnv = strings.Join([]string{
-	"DENO_CACHE_LSC_ENDPOINT", "DENO_SERVE_ADDRESS", "DENO_UNSTABLE_CRON_SOCK", "DENO_WEBGPU_BACKEND", "SSLKEYLOGFILE",
+	"DENO_AUDIT_PERMISSIONS", "DENO_CACHE_LSC_ENDPOINT", "DENO_SERVE_ADDRESS", "DENO_UNSTABLE_CRON_SOCK", "DENO_WEBGPU_BACKEND", "SSLKEYLOGFILE",
 	"EGL_*", "__EGL_*", "__GLX_*", "GALLIUM_*", "LIBGL_*", "MESA_*", "VK_*", "WGPU_*",
 	"GCONV_PATH", "GETCONF_DIR", "GLIBC_TUNABLES", "HOSTALIASES", "LD_*", "LOCALDOMAIN", "LOCPATH", "MALLOC_*", "NLSPATH",
 	"RESOLV_*", "RES_OPTIONS", "TZDIR",
@@ -88,7 +101,7 @@ func (r Runtime) Args(p Profile, dir string) []string {
 		"--allow-write=" + own,
 		"--allow-env",
 		"--ignore-env=" + hiddenEnv,
-		"--allow-net",
+		r.allowNet(p, dir),
 		// Deno checks the address that a name resolves to, so that every
 		// spelling of an address is covered.
 		"--deny-net=" + r.Deny.Flag(),
@@ -115,6 +128,22 @@ func (r Runtime) Args(p Profile, dir string) []string {
 	return append(args, "--allow-read="+read, r.Bootstrap)
 }
 
+// allowNet is the flag for what a worker may connect to. With a list, sockets
+// with a path are a matter of it, too.
+func (r Runtime) allowNet(p Profile, dir string) string {
+	if !p.Net.Limited {
+		return "--allow-net"
+	}
+	var list []string
+	if p.Net.Allow != "" {
+		list = append(list, p.Net.Allow)
+	}
+	for _, name := range []string{ControlSocket, ServeSocket, NodeSocket} {
+		list = append(list, "unix:"+listed(filepath.Join(dir, name)))
+	}
+	return "--allow-net=" + strings.Join(list, ",")
+}
+
 // listed returns a path as an item of a list of permissions, where a comma is
 // written twice.
 func listed(path string) string { return strings.ReplaceAll(path, ",", ",,") }
@@ -137,6 +166,9 @@ func (r Runtime) Env(p Profile, dir string, lookup func(string) (string, bool)) 
 		"NO_COLOR=1",
 		"HOME=" + tmp,
 		"TMPDIR=" + tmp,
+	}
+	if p.Net.Watched {
+		env = append(env, "DENO_AUDIT_PERMISSIONS="+filepath.Join(dir, AuditPipe))
 	}
 	if _, ok := lookup("TZ"); !ok {
 		env = append(env, "TZ=UTC") // as on the hosted platform

@@ -25,6 +25,8 @@ func TestArgs(t *testing.T) {
 	for name, p := range map[string]Profile{
 		"bundled":    {MemoryMB: 256},
 		"inspect":    {MemoryMB: 512, Inspect: "127.0.0.1:9229"},
+		"limited":    {MemoryMB: 256, Net: Net{Limited: true, Allow: "api.example.com:443,10.0.0.0/8"}},
+		"nowhere":    {MemoryMB: 256, Net: Net{Limited: true}},
 		"unbundled":  {MemoryMB: 256, Unbundled: Unbundled{CacheDir: "/d/packages"}},
 		"config":     {MemoryMB: 256, Unbundled: Unbundled{CacheDir: "/d/packages", Config: "/d/bundles/x/deno.json"}},
 		"import-map": {MemoryMB: 256, Unbundled: Unbundled{CacheDir: "/d/packages", ImportMap: "/d/bundles/x/import_map.json"}},
@@ -57,7 +59,7 @@ func TestArgs(t *testing.T) {
 func TestArgsAlwaysWall(t *testing.T) {
 	t.Parallel()
 	r := Runtime{Binary: "/d/deno", Bootstrap: "/d/bootstrap.js", BundleDir: "/d/bundles", CacheDir: "/d/cache"}
-	for _, p := range []Profile{{MemoryMB: 1}, {Unbundled: Unbundled{CacheDir: "/p", Config: "/c"}}, {Inspect: "x"}} {
+	for _, p := range []Profile{{MemoryMB: 1}, {Unbundled: Unbundled{CacheDir: "/p", Config: "/c"}}, {Inspect: "x"}, {Net: Net{Limited: true}}, {Net: Net{Watched: true}}} {
 		args := r.Args(p, "/run/w1")
 		for _, want := range []string{"--no-prompt", "--no-remote", "--cached-only", "--deny-import", "--deny-net=" + egress.Deny{}.Flag(), "--allow-write=/run/w1/tmp,/run/w1/c.sock,/run/w1/w.sock,/run/w1/n.sock", "--ignore-env=" + hiddenEnv} {
 			if !slices.Contains(args, want) {

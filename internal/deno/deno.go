@@ -26,6 +26,8 @@ const (
 	ServeSocket = "w.sock"
 	// NodeSocket is where a node:http server serves HTTP/1.1.
 	NodeSocket = "n.sock"
+	// AuditPipe is where Deno says what a watched function connects to.
+	AuditPipe = "audit"
 	// TempDir is the folder the function may write to.
 	TempDir = "tmp"
 )

@@ -197,6 +197,13 @@ func (d *discovery) add(slug string, dir folder, mayLink bool, index string, ove
 		VerifyJWT: override.verifyJWT(),
 		Limits:    d.EdgeRuntime.Limits.Overlay(override.Limits),
 		Policy:    d.EdgeRuntime.Policy,
+		Net:       Net{Allow: d.EdgeRuntime.AllowNet, DryRun: d.EdgeRuntime.NetDryRun},
+	}
+	if override.AllowNet != nil {
+		f.Net.Allow = override.AllowNet
+	}
+	if override.NetDryRun != nil {
+		f.Net.DryRun = *override.NetDryRun
 	}
 	if override.Policy != "" {
 		f.Policy = override.Policy

@@ -51,6 +51,8 @@ type Function struct {
 	Limits Limits
 	// Policy says how requests are given to workers.
 	Policy Policy
+	// Net says where its workers may connect.
+	Net Net
 }
 
 // Imports names the file that resolves a function's bare specifiers. At most

@@ -36,6 +36,9 @@ type EdgeRuntime struct {
 	Policy Policy
 	// Limits are laid over Defaults; a zero field leaves the default.
 	Limits Limits
+	// AllowNet and NetDryRun are those of Net.
+	AllowNet  []string
+	NetDryRun bool
 	// Secrets are variables of every function.
 	Secrets map[string]string
 	// File is config.toml's name for messages, "" for "config.toml".
@@ -61,6 +64,9 @@ type Override struct {
 	Policy Policy
 	// Limits are laid over those of EdgeRuntime; a zero field changes nothing.
 	Limits Limits
+	// AllowNet and NetDryRun are those of Net; nil for the ones of EdgeRuntime.
+	AllowNet  []string
+	NetDryRun *bool
 	// File is config.toml's name for messages, "" for "config.toml".
 	File string
 	// Lines are the lines of the keys in File, "" for the table's own.

@@ -158,6 +158,7 @@ func (g *group) load(l *launch, built *bundle.Bundle, boot *Boot) (*worker.Worke
 		Module: built.Module,
 		Env:    p.opts.Env(f, built.Version(), w.ID),
 		Boot:   f.Limits.Boot,
+		Net:    f.Net,
 		Log: func(r deno.Record) {
 			r.Text = clean(r.Text)
 			p.opts.Observer.Log(f.Slug, w.ID, r)
@@ -184,7 +185,7 @@ func (g *group) loading(l *launch, d *ward) {
 }
 
 func (p *Pool) profile(f *function.Function, built *bundle.Bundle) deno.Profile {
-	profile := deno.Profile{MemoryMB: f.Limits.MemoryMB, Unbundled: built.Unbundled}
+	profile := worker.ProfileOf(f, built.Unbundled)
 	if f.Slug == p.opts.Inspect {
 		profile.Inspect = p.opts.InspectAddr
 	}

@@ -226,7 +226,7 @@ func (w *Worker) wait(r *os.File, listener *net.UnixListener, process *confine.P
 	if w.statm != nil {
 		w.statm.Close()
 	}
-	os.RemoveAll(w.dir)
+	w.cleanUp()
 	close(w.done)
 }
 

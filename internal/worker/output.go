@@ -108,6 +108,15 @@ func (o *output) record(r deno.Record) {
 	o.log(r)
 }
 
+// say logs something of the platform's own among the output.
+func (o *output) say(r deno.Record) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.log != nil {
+		o.log(r)
+	}
+}
+
 func (o *output) reportLater() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

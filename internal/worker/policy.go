@@ -4,10 +4,24 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/selvedge-dev/selvedge/internal/confine"
 	"github.com/selvedge-dev/selvedge/internal/deno"
+	"github.com/selvedge-dev/selvedge/internal/function"
 )
+
+// ProfileOf is what a process of the function is spawned with.
+func ProfileOf(f *function.Function, u deno.Unbundled) deno.Profile {
+	p := deno.Profile{MemoryMB: f.Limits.MemoryMB, Unbundled: u}
+	switch {
+	case f.Net.DryRun:
+		p.Net.Watched = true
+	case f.Net.Allow != nil:
+		p.Net = deno.Net{Limited: true, Allow: strings.Join(f.Net.Allow, ",")}
+	}
+	return p
+}
 
 // mostFiles bounds the open files of a worker. A connection is one, and there
 // can be as many WebSockets as the function is configured for.

@@ -1,6 +1,6 @@
 // Package worker runs one Deno process: it spawns it, gives it a function,
 // follows what it says, and ends it. Whatever a worker starts (the process,
-// two goroutines, a private folder) is gone when Done is closed.
+// up to four goroutines, a private folder) is gone when Done is closed.
 package worker
 
 import (
@@ -67,6 +67,8 @@ type Worker struct {
 	cmd     *exec.Cmd
 	control *net.UnixConn
 	output  *output
+	// connections is nil unless the profile has them watched.
+	connections *connections
 	// followed is closed when nothing reads the control channel any more.
 	followed chan struct{}
 	events   chan deno.Event // while starting and loading
@@ -123,7 +125,7 @@ func (h *Host) Start(ctx context.Context, p deno.Profile) (*Worker, error) {
 	}
 	if err := w.spawn(h, listener); err != nil {
 		listener.Close()
-		os.RemoveAll(w.dir)
+		w.cleanUp()
 		return nil, fmt.Errorf("start worker: %w", err)
 	}
 	if err := w.meet(ctx, listener); err != nil {
@@ -139,29 +141,39 @@ func (h *Host) Start(ctx context.Context, p deno.Profile) (*Worker, error) {
 }
 
 // prepare makes the private folder and the control socket in it.
-func (w *Worker) prepare(h *Host) (*net.UnixListener, error) {
-	dir, err := os.MkdirTemp(h.RunDir, "w")
-	if err != nil {
+func (w *Worker) prepare(h *Host) (l *net.UnixListener, err error) {
+	if w.dir, err = os.MkdirTemp(h.RunDir, "w"); err != nil {
 		return nil, err
 	}
-	w.dir = dir
-	if err := os.Mkdir(filepath.Join(dir, deno.TempDir), 0o700); err != nil {
-		os.RemoveAll(dir)
+	defer func() {
+		if err != nil {
+			w.cleanUp()
+		}
+	}()
+	tmp := filepath.Join(w.dir, deno.TempDir)
+	if err := os.Mkdir(tmp, 0o700); err != nil {
 		return nil, err
 	}
-	if rc := w.Profile.Unbundled.Registries; rc != "" {
-		// The folder is the worker's HOME, where Deno looks for it.
-		if err := os.WriteFile(filepath.Join(dir, deno.TempDir, ".npmrc"), []byte(rc), 0o600); err != nil {
-			os.RemoveAll(dir)
+	if w.Profile.Net.Watched {
+		if w.connections, err = openConnections(w.dir); err != nil {
 			return nil, err
 		}
 	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, deno.ControlSocket), Net: "unix"})
-	if err != nil {
-		os.RemoveAll(dir)
-		return nil, err
+	if rc := w.Profile.Unbundled.Registries; rc != "" {
+		// The folder is the worker's HOME, where Deno looks for it.
+		if err := os.WriteFile(filepath.Join(tmp, ".npmrc"), []byte(rc), 0o600); err != nil {
+			return nil, err
+		}
 	}
-	return l, nil
+	return net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(w.dir, deno.ControlSocket), Net: "unix"})
+}
+
+// cleanUp removes what prepare made.
+func (w *Worker) cleanUp() {
+	if w.connections != nil {
+		w.connections.close()
+	}
+	os.RemoveAll(w.dir)
 }
 
 // spawn starts the process and the goroutine that waits for its end.
@@ -253,6 +265,9 @@ type Assignment struct {
 	Env map[string]string
 	// Boot bounds the load.
 	Boot time.Duration
+	// Net is what the function's connections are compared with, where the
+	// profile has them watched.
+	Net function.Net
 	// Log takes the function's output. Calls never overlap.
 	Log func(deno.Record)
 }
@@ -271,6 +286,11 @@ func (w *Worker) Load(ctx context.Context, a Assignment) (deno.Ready, error) {
 	secret := hex.EncodeToString(raw[:])
 	w.output.assign(secret, a.Log)
 
+	if w.connections != nil {
+		if err := w.connections.follow(func(place string) { w.output.say(connected(a.Net, place)) }); err != nil {
+			return deno.Ready{}, &function.BootError{Slug: a.Slug, Stage: "load", Message: err.Error(), Err: err}
+		}
+	}
 	specifier := (&url.URL{Scheme: "file", Path: a.Module}).String()
 	line, err := deno.Load{Specifier: specifier, Env: a.Env, Secret: secret, Node: w.mayServeByNode(a.Module)}.MarshalLine()
 	if err != nil {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -60,39 +61,35 @@ func newEngine(ctx context.Context, w io.Writer, cfg *config.Config) (*engine, e
 	if err != nil {
 		return nil, err
 	}
-	walls := confiner(cfg)
 	cache := filepath.Join(cfg.DataDir, "cache")
 	if err := deno.PrepareCacheDir(cache); err != nil {
 		return nil, err
 	}
 	deny := egress.NewDeny(cfg.DenyNet)
-	builder, err := bundle.NewBuilder(bundle.Options{
-		Deno: binary.Path, DenoVersion: binary.Version, DataDir: cfg.DataDir, Environ: buildEnviron(os.Environ()),
-		Deny: deny, Hide: true, Confiner: walls,
-	})
-	if err != nil {
-		return nil, err
-	}
 	runDir, err := worker.OpenRunDir()
 	if err != nil {
 		return nil, err
 	}
-	return &engine{
-		binary:  binary,
-		builder: builder,
-		runDir:  runDir,
-		host: &worker.Host{
-			RunDir:   runDir.Path,
-			Confiner: walls,
-			Runtime: deno.Runtime{
-				Binary:    binary.Path,
-				Bootstrap: bootstrap,
-				BundleDir: bundle.BundleDir(cfg.DataDir),
-				CacheDir:  cache,
-				Deny:      deny,
-			},
+	host := &worker.Host{
+		RunDir:   runDir.Path,
+		Confiner: confiner(cfg),
+		Runtime: deno.Runtime{
+			Binary:    binary.Path,
+			Bootstrap: bootstrap,
+			BundleDir: bundle.BundleDir(cfg.DataDir),
+			CacheDir:  cache,
+			Deny:      deny,
 		},
-	}, nil
+	}
+	warnAll(w, host.FitWalls(ctx)...)
+	builder, err := bundle.NewBuilder(bundle.Options{
+		Deno: binary.Path, DenoVersion: binary.Version, DataDir: cfg.DataDir, Environ: buildEnviron(os.Environ()),
+		Deny: deny, Hide: true, Confiner: host.Confiner,
+	})
+	if err != nil {
+		return nil, errors.Join(err, runDir.Close())
+	}
+	return &engine{binary: binary, builder: builder, runDir: runDir, host: host}, nil
 }
 
 // limitCPUs has the program run on no more processors than the ECS task has,

@@ -81,6 +81,26 @@ func newConfiner(layers []Layer, sys system) *Confiner {
 // Layers returns what there is, in a fixed order.
 func (c *Confiner) Layers() []Layer { return append([]Layer(nil), c.layers...) }
 
+// Without returns a Confiner that leaves a layer out, for the reason why.
+func (c *Confiner) Without(layer, why string) *Confiner {
+	return c.changed(layer, func(l *Layer) { l.On, l.Detail = false, why })
+}
+
+// Noting returns a Confiner that says more of a layer.
+func (c *Confiner) Noting(layer, note string) *Confiner {
+	return c.changed(layer, func(l *Layer) { l.Detail += "; " + note })
+}
+
+func (c *Confiner) changed(layer string, change func(*Layer)) *Confiner {
+	layers := c.Layers()
+	for i := range layers {
+		if layers[i].Name == layer {
+			change(&layers[i])
+		}
+	}
+	return newConfiner(layers, c.sys)
+}
+
 // On reports whether a layer is used.
 func (c *Confiner) On(name string) bool { return c != nil && c.on[name] }
 

@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(orphanEnv) != "" {
 		orphanHelper()
 	}
+	if filepath.Base(os.Args[0]) == oddDeno {
+		beDeno()
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -211,7 +211,7 @@ func (w *Worker) meet(ctx context.Context, listener *net.UnixListener) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("wait for the bootstrap: %w", context.Cause(ctx))
 		}
-		return errors.New("deno ended while starting")
+		return errNoStart
 	}
 	w.mu.Lock()
 	w.control = conn

@@ -265,7 +265,8 @@ func TestFlood(t *testing.T) {
 			if limit := int(logBytesPerSecond * (logBurst + took.Seconds() + 1)); kept > limit+deno.MaxRecord {
 				t.Errorf("%d bytes were logged, the limit is %d", kept, limit)
 			}
-			if name != "no newline" && dropped == "" {
+			// On a slow machine records of which little is kept may all be logged.
+			if all := name == "one record" && kept >= megabytes*deno.MaxRecord; name != "no newline" && dropped == "" && !all {
 				t.Error("nothing says that lines were dropped")
 			}
 			if grown := int(after.HeapAlloc) - int(before.HeapAlloc) - kept; grown > 8<<20 {

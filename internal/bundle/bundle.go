@@ -82,6 +82,9 @@ type Options struct {
 	DenoVersion string
 	// DataDir is where bundles, records and the package cache are kept.
 	DataDir string
+	// Prebuilt is a folder that Export has filled, "" for none. What lies in it
+	// is used before anything is built; nothing is written to it.
+	Prebuilt string
 	// Environ is the environment of the bundler, so that it finds its
 	// registry, proxy and certificates; nil is none. Secrets of the gateway
 	// must not be in it.
@@ -191,7 +194,11 @@ func (b *Bundle) Keep() error {
 
 func (b *Builder) build(ctx context.Context, f *function.Function, key string) (*Bundle, error) {
 	began := time.Now()
-	if known := b.recall(key); known != nil {
+	known, _ := b.prebuilt(f)
+	if known == nil {
+		known = b.recall(key)
+	}
+	if known != nil {
 		known.Cached, known.Took = true, time.Since(began)
 		return known, nil
 	}

@@ -162,6 +162,9 @@ func tryServe(t *testing.T, b *Builder, made *Bundle) (*served, error) {
 	t.Helper()
 	r := denotest.Runtime(t)
 	r.BundleDir = BundleDir(b.opts.DataDir)
+	if b.opts.Prebuilt != "" {
+		r.PrebuiltDir = BundleDir(b.opts.Prebuilt)
+	}
 	h := worker.Host{Runtime: r, RunDir: denotest.RunDir(t)}
 	w, err := h.Start(t.Context(), deno.Profile{MemoryMB: 256, Unbundled: made.Unbundled})
 	if err != nil {

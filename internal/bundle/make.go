@@ -32,7 +32,14 @@ func (b *Builder) bundled(ctx context.Context, f *function.Function) (*Bundle, e
 	for _, external := range typeOnlyExternals {
 		args = append(args, "--external="+external)
 	}
-	modules, err := a.walled(ctx, func() error { return a.run(ctx, nil, a.main, args...) })
+	modules, err := a.walled(ctx, func() error {
+		leave, err := b.alone(ctx)
+		if err != nil {
+			return err
+		}
+		defer leave()
+		return a.run(ctx, nil, a.main, args...)
+	})
 	if err != nil {
 		return nil, err
 	}

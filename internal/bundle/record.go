@@ -37,7 +37,7 @@ type record struct {
 type input struct {
 	Path    string    `json:"path"`
 	Size    int64     `json:"size"`
-	ModTime time.Time `json:"mtime"`
+	ModTime time.Time `json:"mtime,omitzero"`
 	SHA256  string    `json:"sha256"`
 }
 
@@ -101,7 +101,9 @@ func (b *Builder) recall(key string) *Bundle {
 }
 
 // Unchanged reports whether f's bundle is known and up to date.
-func (b *Builder) Unchanged(f *function.Function) bool { return b.recall(b.key(f)) != nil }
+func (b *Builder) Unchanged(f *function.Function) bool {
+	return b.CheckPrebuilt(f) == nil || b.recall(b.key(f)) != nil
+}
 
 // Inputs returns the absolute paths of the files that the function's last
 // bundle was made from, nil when there was none.

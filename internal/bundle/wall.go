@@ -51,6 +51,8 @@ type dependency struct {
 }
 
 type npmPackage struct {
+	Name      string `json:"name"`
+	Version   string `json:"version"`
 	LocalPath string `json:"localPath"`
 }
 

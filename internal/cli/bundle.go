@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -40,13 +41,20 @@ type bundleRow struct {
 
 func newBundle(s Streams) *cobra.Command {
 	var asJSON, noWarm bool
+	var out string
 	cmd := &cobra.Command{
 		Use:   "bundle [NAME...]",
 		Short: "Build functions ahead of time",
 		Long: `Build the bundles of all functions, or of those named, and load each once so
 that its code cache is warm: the first request then finds everything ready.
-Loading runs the top level of a function; --no-warm leaves it out.`,
+Loading runs the top level of a function; --no-warm leaves it out.
+
+With --out the bundles go to a folder, with the packages that some functions
+need beside theirs: selvedge serve --prebuilt DIR starts from it without
+building anything, also where it cannot be written to and there is no network.
+The code cache in it holds for the path that it is made at.`,
 		Example: `  selvedge bundle
+  selvedge bundle --out /app/data
   selvedge bundle hello --json`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, names []string) error {
@@ -77,7 +85,10 @@ Loading runs the top level of a function; --no-warm leaves it out.`,
 				return err
 			}
 			defer engine.Close()
-			rows := bundleAll(ctx, engine, cfg, project, chosen, !noWarm)
+			rows, err := bundleTo(ctx, engine, cfg, project, chosen, out, !noWarm)
+			if err != nil {
+				return err
+			}
 			if err := printBundles(s, rows, asJSON); err != nil {
 				return err
 			}
@@ -92,12 +103,38 @@ Loading runs the top level of a function; --no-warm leaves it out.`,
 		},
 	}
 	config.Register(cmd.Flags(), config.Build)
+	cmd.Flags().StringVar(&out, "out", "", "put what serve --prebuilt starts from into `DIR`")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&noWarm, "no-warm", false, "do not load the functions")
 	return cmd
 }
 
-func bundleAll(ctx context.Context, e *engine, cfg *config.Config, project *config.Project, chosen []*function.Function, warm bool) []bundleRow {
+// bundleTo builds into the data folder and, unless out is "", from there into
+// the folder out, where functions are then loaded.
+func bundleTo(ctx context.Context, e *engine, cfg *config.Config, project *config.Project, chosen []*function.Function, out string, warm bool) ([]bundleRow, error) {
+	if out == "" {
+		return bundleAll(ctx, e, cfg, project, chosen, warm, nil), nil
+	}
+	export, err := e.builder.NewExport(out)
+	if err != nil {
+		return nil, usage(err)
+	}
+	run := &e.host.Runtime
+	if run.Bootstrap, err = deno.InstallBootstrap(filepath.Join(export.Dir, "runtime")); err != nil {
+		return nil, err
+	}
+	run.BundleDir, run.CacheDir = bundle.BundleDir(export.Dir), filepath.Join(export.Dir, "cache")
+	if err := deno.PrepareCacheDir(run.CacheDir); err != nil {
+		return nil, err
+	}
+	rows := bundleAll(ctx, e, cfg, project, chosen, warm, export)
+	if ctx.Err() != nil {
+		return rows, nil
+	}
+	return rows, export.Finish(ctx)
+}
+
+func bundleAll(ctx context.Context, e *engine, cfg *config.Config, project *config.Project, chosen []*function.Function, warm bool, export *bundle.Export) []bundleRow {
 	rows := make([]bundleRow, len(chosen))
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	env := workerEnv(cfg, project.Name())
@@ -106,7 +143,7 @@ func bundleAll(ctx context.Context, e *engine, cfg *config.Config, project *conf
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			rows[i] = bundleOne(ctx, e, env, f, warm)
+			rows[i] = bundleOne(ctx, e, env, f, warm, export)
 		})
 	}
 	wg.Wait()
@@ -115,9 +152,16 @@ func bundleAll(ctx context.Context, e *engine, cfg *config.Config, project *conf
 
 type envFunc func(f *function.Function, version, executionID string) map[string]string
 
-func bundleOne(ctx context.Context, e *engine, env envFunc, f *function.Function, warm bool) bundleRow {
+func bundleOne(ctx context.Context, e *engine, env envFunc, f *function.Function, warm bool, export *bundle.Export) bundleRow {
 	row := bundleRow{Slug: f.Slug}
-	built, err := e.builder.Build(ctx, f)
+	add := func(b *bundle.Bundle, err error) (*bundle.Bundle, error) {
+		if export == nil || err != nil {
+			return b, err
+		}
+		return export.Add(ctx, f, b)
+	}
+	original, err := e.builder.Build(ctx, f)
+	built, err := add(original, err)
 	if err != nil {
 		row.fail(err)
 		return row
@@ -130,10 +174,12 @@ func bundleOne(ctx context.Context, e *engine, env envFunc, f *function.Function
 	err = warmOne(ctx, e, env, f, built)
 	var fault *function.BootError
 	if errors.As(err, &fault) && built.Packages && !row.Unbundled {
-		if plain, berr := e.builder.BuildUnbundled(ctx, f); berr == nil {
+		if plain, berr := add(e.builder.BuildUnbundled(ctx, f)); berr == nil {
 			if lerr := warmOne(ctx, e, env, f, plain); lerr == nil {
 				row.took(plain)
 				err = plain.Keep()
+			} else if _, berr := add(original, nil); berr != nil { // it was no better
+				row.fail(berr)
 			}
 		}
 	}

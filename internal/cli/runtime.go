@@ -57,13 +57,29 @@ func newEngine(ctx context.Context, w io.Writer, cfg *config.Config) (*engine, e
 	if err != nil {
 		return nil, err
 	}
-	bootstrap, err := deno.InstallBootstrap(filepath.Join(cfg.DataDir, "runtime"))
+	prebuilt, err := usePrebuilt(w, cfg, binary)
 	if err != nil {
 		return nil, err
+	}
+	bootstrap := ""
+	if prebuilt != "" {
+		bootstrap = deno.FindBootstrap(filepath.Join(prebuilt, "runtime"))
+	}
+	if bootstrap == "" {
+		if bootstrap, err = deno.InstallBootstrap(filepath.Join(cfg.DataDir, "runtime")); err != nil {
+			return nil, err
+		}
 	}
 	cache := filepath.Join(cfg.DataDir, "cache")
 	if err := deno.PrepareCacheDir(cache); err != nil {
 		return nil, err
+	}
+	var prebuiltBundles string
+	if prebuilt != "" {
+		prebuiltBundles = bundle.BundleDir(prebuilt)
+		if err := deno.SeedCodeCache(filepath.Join(prebuilt, "cache"), cache); err != nil {
+			return nil, err
+		}
 	}
 	deny := egress.NewDeny(cfg.DenyNet)
 	runDir, err := worker.OpenRunDir()
@@ -74,16 +90,17 @@ func newEngine(ctx context.Context, w io.Writer, cfg *config.Config) (*engine, e
 		RunDir:   runDir.Path,
 		Confiner: confiner(cfg),
 		Runtime: deno.Runtime{
-			Binary:    binary.Path,
-			Bootstrap: bootstrap,
-			BundleDir: bundle.BundleDir(cfg.DataDir),
-			CacheDir:  cache,
-			Deny:      deny,
+			Binary:      binary.Path,
+			Bootstrap:   bootstrap,
+			BundleDir:   bundle.BundleDir(cfg.DataDir),
+			PrebuiltDir: prebuiltBundles,
+			CacheDir:    cache,
+			Deny:        deny,
 		},
 	}
 	warnAll(w, host.FitWalls(ctx)...)
 	builder, err := bundle.NewBuilder(bundle.Options{
-		Deno: binary.Path, DenoVersion: binary.Version, DataDir: cfg.DataDir, Environ: buildEnviron(os.Environ()),
+		Deno: binary.Path, DenoVersion: binary.Version, DataDir: cfg.DataDir, Prebuilt: prebuilt, Environ: buildEnviron(os.Environ()),
 		Deny: deny, Hide: true, Confiner: host.Confiner,
 	})
 	if err != nil {
@@ -98,6 +115,37 @@ func newEngine(ctx context.Context, w io.Writer, cfg *config.Config) (*engine, e
 func limitCPUs(here machine.Limit) {
 	if n := max(2, int(math.Ceil(here.TaskCPUs))); here.TaskCPUs > 0 && n < runtime.GOMAXPROCS(0) && os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(n)
+	}
+}
+
+// usePrebuilt returns the prebuilt folder, "" where there is none or it is of no
+// use to this version.
+func usePrebuilt(w io.Writer, cfg *config.Config, binary release.Binary) (string, error) {
+	if cfg.Prebuilt == "" {
+		return "", nil
+	}
+	marker, err := bundle.ReadMarker(cfg.Prebuilt)
+	if err != nil {
+		return "", usage(fmt.Errorf("%s holds no prebuilt functions: %w; make them with `selvedge bundle --out %s`", cfg.Prebuilt, err, cfg.Prebuilt))
+	}
+	if want := bundle.NewMarker(binary.Version); marker != want {
+		warnAll(w, fmt.Sprintf("what is prebuilt in %s was made with Deno %s (format %d), this is %s (%d): functions are built at their first call; run `selvedge bundle --out` again",
+			cfg.Prebuilt, marker.Deno, marker.Format, want.Deno, want.Format))
+		return "", nil
+	}
+	// Deno resolves links in what it reports.
+	return filepath.EvalSymlinks(cfg.Prebuilt)
+}
+
+// warnUnbuilt says which functions the prebuilt folder has not as they are.
+func warnUnbuilt(w io.Writer, e *engine, set *function.Set) {
+	if e.host.Runtime.PrebuiltDir == "" {
+		return
+	}
+	for _, f := range set.Functions() {
+		if err := e.builder.CheckPrebuilt(f); err != nil {
+			warnAll(w, fmt.Sprintf("%s is not prebuilt: %v; it is built at its first call", f.Slug, err))
+		}
 	}
 }
 

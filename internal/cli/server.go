@@ -84,6 +84,7 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 	if err != nil {
 		return nil, err
 	}
+	warnUnbuilt(s.Err, engine, set)
 	srv.cfg, srv.log, srv.engine, srv.verifier = cfg, log, engine, verifier
 	if cfg.Admin != "" {
 		srv.metrics = srv.newMetrics()

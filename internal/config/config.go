@@ -21,6 +21,9 @@ const (
 	Serve Command = "serve"
 	// Build prepares bundles and runs nothing.
 	Build Command = "build"
+	// Health asks a server of the same surroundings how it is. It has its
+	// address only, and no folders.
+	Health Command = "healthcheck"
 )
 
 // A Config is the validated configuration of one run. Nothing changes it after
@@ -39,6 +42,9 @@ type Config struct {
 	// DataDir is the absolute path of the folder for bundles, caches, the Deno
 	// binary and sockets. It need not exist yet.
 	DataDir string
+	// Prebuilt is the absolute path of a folder with bundles that were made
+	// elsewhere, "" for none; Serve only.
+	Prebuilt string
 	// Deno is the Deno binary to run: an absolute path, or a bare name to look
 	// up in PATH; "" for the pinned one.
 	Deno string

@@ -92,6 +92,9 @@ func Resolve(fs *pflag.FlagSet, environ []string, cwd string, command Command) (
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	if command == Health {
+		return c, nil
+	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		half := c.resolved["tls-cert"]
 		if c.TLSCert == "" {

@@ -17,7 +17,7 @@ type setting struct {
 	flag string
 	// env are the variables, the first that is set and not empty wins.
 	env []string
-	// commands have the setting; nil is all.
+	// commands have the setting; nil is all but Health.
 	commands []Command
 	// fallback is the default for a command, nil for "".
 	fallback func(Command) string
@@ -43,7 +43,10 @@ func (s *setting) env0() string {
 }
 
 func (s *setting) has(command Command) bool {
-	return s.commands == nil || slices.Contains(s.commands, command)
+	if s.commands == nil {
+		return command != Health
+	}
+	return slices.Contains(s.commands, command)
 }
 
 func (s *setting) defaultFor(command Command) string {
@@ -65,7 +68,11 @@ func either(dev, rest string) func(Command) string {
 	}
 }
 
-var servers = []Command{Dev, Serve}
+var (
+	servers = []Command{Dev, Serve}
+	// asked are the servers, and who asks them from the same surroundings.
+	asked = []Command{Dev, Serve, Health}
+)
 
 // settings is the table, in the order of `selvedge config`.
 func settings() []setting {
@@ -87,6 +94,10 @@ func settings() []setting {
 			help:    "bundles, caches and the Deno binary, `DIR` (default: selvedge in the user's cache folder)",
 			accepts: "a folder that can be written to",
 			set:     func(c *Config, v string) error { return c.setPath(&c.DataDir, v) }},
+		{flag: "prebuilt", env: []string{"SELVEDGE_PREBUILT"}, commands: []Command{Serve},
+			help:    "bundles that selvedge bundle --out made, `DIR`; it may be read-only, and nothing in it is built again",
+			accepts: "a folder that selvedge bundle --out has made",
+			set:     func(c *Config, v string) error { return c.setPath(&c.Prebuilt, v) }},
 		{flag: "deno", env: []string{"SELVEDGE_DENO"},
 			help:    "the Deno binary to run, `FILE` (default: the pinned version, fetched once)",
 			accepts: "the path of a Deno binary, or its name in PATH",
@@ -101,11 +112,11 @@ func settings() []setting {
 			accepts: "auto or off",
 			set:     func(c *Config, v string) error { return setOneOf(&c.SystemWalls, v, "auto", "off") }},
 
-		{flag: "listen", env: []string{"SELVEDGE_LISTEN", "PORT"}, commands: servers, fallback: either("localhost:9000", ":9000"),
+		{flag: "listen", env: []string{"SELVEDGE_LISTEN", "PORT"}, commands: asked, fallback: either("localhost:9000", ":9000"),
 			help:    "the address to listen on, `ADDR`",
 			accepts: "host:port, :port or a port from 0 to 65535",
 			set:     func(c *Config, v string) error { return setAddr(&c.Listen, v) }},
-		{flag: "tls-cert", env: []string{"SELVEDGE_TLS_CERT"}, commands: servers,
+		{flag: "tls-cert", env: []string{"SELVEDGE_TLS_CERT"}, commands: asked,
 			help:    "serve HTTPS with the certificate in `FILE` (PEM, with its chain); read again when it changes",
 			accepts: "the path of a PEM file",
 			set:     func(c *Config, v string) error { return c.setFile(&c.TLSCert, v) }},

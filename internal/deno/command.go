@@ -16,6 +16,9 @@ type Runtime struct {
 	Bootstrap string
 	// BundleDir holds the bundles; workers may read below it.
 	BundleDir string
+	// PrebuiltDir holds bundles that were made elsewhere, "" for none; workers
+	// may read below it, too.
+	PrebuiltDir string
 	// CacheDir is the DENO_DIR of bundled workers: it holds V8's code cache.
 	CacheDir string
 	// Deny are the addresses that functions cannot connect to.
@@ -85,6 +88,9 @@ func (r Runtime) Args(p Profile, dir string) []string {
 		own += "," + listed(filepath.Join(dir, name))
 	}
 	read := listed(r.BundleDir) + "," + own
+	if r.PrebuiltDir != "" {
+		read = listed(r.PrebuiltDir) + "," + read
+	}
 	args := []string{
 		"run",
 		"--quiet",

@@ -59,15 +59,63 @@ func PrepareCacheDir(dir string) error {
 	return nil
 }
 
+// CodeCache is the file of a DENO_DIR that V8's code cache is in, an SQLite
+// database.
+const CodeCache = "v8_code_cache_v2"
+
+// SeedCodeCache gives the DENO_DIR to a code cache that was made elsewhere, if
+// there is one and to has none. Deno opens it for writing, so it cannot be used
+// where it lies.
+func SeedCodeCache(from, to string) error {
+	have := filepath.Join(to, CodeCache)
+	if _, err := os.Stat(have); err == nil {
+		return nil
+	}
+	b, err := os.ReadFile(filepath.Join(from, CodeCache))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var tmp *os.File
+	if err == nil {
+		tmp, err = os.CreateTemp(to, ".seed-*")
+	}
+	if err != nil {
+		return fmt.Errorf("copy the code cache: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(b)
+	if err = errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err == nil {
+		err = os.Link(tmp.Name(), have) // not over one that is in use
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("copy the code cache: %w", err)
+	}
+	return nil
+}
+
+// FindBootstrap returns the path of the script in a folder that InstallBootstrap
+// has prepared, "" if it is not this version's.
+func FindBootstrap(dir string) string {
+	path := bootstrapPath(dir)
+	if b, err := os.ReadFile(path); err != nil || string(b) != string(bootstrap) {
+		return ""
+	}
+	return path
+}
+
+func bootstrapPath(dir string) string {
+	sum := sha256.Sum256(bootstrap)
+	return filepath.Join(dir, "bootstrap-"+hex.EncodeToString(sum[:6])+".js")
+}
+
 // InstallBootstrap writes the bootstrap script below dir and returns its path.
 // The name carries a digest of the content: workers of two versions of
 // Selvedge can share a data folder, and V8's code cache, keyed by path, hits.
 func InstallBootstrap(dir string) (string, error) {
-	sum := sha256.Sum256(bootstrap)
-	path := filepath.Join(dir, "bootstrap-"+hex.EncodeToString(sum[:6])+".js")
-	if b, err := os.ReadFile(path); err == nil && string(b) == string(bootstrap) {
+	if path := FindBootstrap(dir); path != "" {
 		return path, nil
 	}
+	path := bootstrapPath(dir)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("install bootstrap: %w; choose a writable folder with --data-dir", err)
 	}

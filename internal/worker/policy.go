@@ -31,6 +31,9 @@ const mostFiles = 16 << 10
 func (h *Host) Policy(p deno.Profile, dir string) confine.Policy {
 	read, run := h.libraries()
 	read = append(read[:len(read):len(read)], confine.SystemFiles(os.LookupEnv)...)
+	if prebuilt := h.Runtime.PrebuiltDir; prebuilt != "" {
+		read = append(read, prebuilt)
+	}
 	cache := h.Runtime.CacheDir
 	if p.Unbundled.CacheDir != "" {
 		cache = p.Unbundled.CacheDir

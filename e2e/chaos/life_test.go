@@ -1,7 +1,9 @@
 package chaos
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -40,6 +42,33 @@ func proportional(pid int) int64 {
 		}
 	}
 	return 0
+}
+
+// copyDeno puts a copy of the binary where path is, in one step.
+func copyDeno(t *testing.T, path string) {
+	t.Helper()
+	in, err := os.Open(denotest.Binary(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := os.OpenFile(path+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(out, in)
+	if err = errors.Join(err, out.Close(), os.Rename(out.Name(), path)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ownDeno is a binary that nobody else on the machine runs: what other
+// processes have in common with the workers would be counted as theirs.
+func ownDeno(t *testing.T) (args []string) {
+	t.Helper()
+	path := filepath.Join(denotest.TempDir(t), "deno")
+	copyDeno(t, path)
+	return []string{"--deno", path}
 }
 
 // A footprint is what a server takes of the machine.
@@ -128,7 +157,7 @@ func TestManyLives(t *testing.T) {
 		"functions/fn/index.ts": `Deno.serve(async (r) => { await r.text(); return new Response("ok"); });`,
 		"config.toml":           "[functions.fn]\npolicy = \"oneshot\"\n",
 	})
-	s := harness.Start(t, harness.Options{Command: "serve", Functions: folder, Args: []string{"--prestart", strconv.Itoa(prestarted)}})
+	s := harness.Start(t, harness.Options{Command: "serve", Functions: folder, Args: append(ownDeno(t), "--prestart", strconv.Itoa(prestarted))})
 	live := func(n int) {
 		var wg sync.WaitGroup
 		for range 4 {
@@ -160,15 +189,22 @@ func TestMemoryComesBack(t *testing.T) {
 	functions := scaled(10, 50)
 	files := map[string]string{}
 	for i := range functions {
-		files[fmt.Sprintf("functions/f%d/index.ts", i)] = `Deno.serve(async (r) => { await r.text(); const a = []; for (let i = 0; i < 20000; i++) a.push({ i }); return new Response("" + a.length); });`
+		files[fmt.Sprintf("functions/f%d/index.ts", i)] = `const line = "x".repeat(150);
+			Deno.serve(async (r) => {
+				await r.text();
+				const a = [];
+				for (let i = 0; i < 20000; i++) a.push({ i });
+				for (let i = 0; i < 5; i++) console.log(line); // what the server keeps of it is memory, too
+				return new Response("" + a.length);
+			});`
 	}
 	s := harness.Start(t, harness.Options{Command: "serve", Functions: project(t, files),
-		Args: []string{"--prestart", strconv.Itoa(prestarted), "--worker-idle", "2s"}})
+		Args: append(ownDeno(t), "--prestart", strconv.Itoa(prestarted), "--worker-idle", "2s")})
 	c := newClient(t)
 	c.post(s.URL + "/f0") // what is made once is made
 	first := settle(t, s, prestarted)
 	var hot footprint
-	for range 20 {
+	for range scaled(20, 200) {
 		for i := range functions {
 			if o := c.post(fmt.Sprintf("%s/f%d", s.URL, i)); failed(o) {
 				t.Fatal(o)
@@ -176,12 +212,20 @@ func TestMemoryComesBack(t *testing.T) {
 		}
 	}
 	hot = take(t, s)
+	began := time.Now()
 	last := settle(t, s, prestarted)
-	if limit := first.tree + first.tree/10 + scaled[int64](16<<20, 0); last.tree > limit {
+	limit := first.tree + first.tree/10 + scaled[int64](16<<20, 0)
+	for last.tree > limit && time.Since(began) < 2*time.Minute {
+		time.Sleep(time.Second)
+		last = take(t, s)
+	}
+	if last.tree > limit {
 		t.Errorf("at the start %s; hot %s; idle again %s", first, hot, last)
 	}
-	note(t, fmt.Sprintf("%d functions hot, then idle", functions), "memory of all processes within 10 % of the start", "start %d MB, hot %d MB, idle %d MB",
-		first.tree>>20, hot.tree>>20, last.tree>>20)
+	note(t, fmt.Sprintf("%d functions hot, then idle", functions), "memory of all processes within 10 % of the start",
+		"start %d MB (server %d), hot %d MB (server %d), idle for %.0f s %d MB (server %d): %+.1f %%",
+		first.tree>>20, first.server>>20, hot.tree>>20, hot.server>>20, time.Since(began).Seconds(), last.tree>>20, last.server>>20,
+		100*float64(last.tree-first.tree)/float64(first.tree))
 }
 
 func TestDay(t *testing.T) {

@@ -261,19 +261,7 @@ func TestDenoRemoved(t *testing.T) {
 	binary := filepath.Join(denotest.TempDir(t), "deno")
 	provide := func() {
 		t.Helper()
-		in, err := os.Open(denotest.Binary(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer in.Close()
-		out, err := os.OpenFile(binary+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = io.Copy(out, in)
-		if err = errors.Join(err, out.Close(), os.Rename(out.Name(), binary)); err != nil {
-			t.Fatal(err)
-		}
+		copyDeno(t, binary)
 	}
 	provide()
 	s := harness.Start(t, harness.Options{Command: "serve", Functions: trio(t), Args: []string{"--deno", binary}})

@@ -28,6 +28,10 @@ import (
 // keepRemoved is how long the last lines of a removed function can be read.
 const keepRemoved = 15 * time.Minute
 
+// keepLoud is how long all that is kept of a function stays after its last
+// line, and then only the end of it: as long as an idle worker.
+const keepLoud = time.Minute
+
 // A server is the gateway, the pool behind it, and what they stand on.
 type server struct {
 	cfg     *config.Config
@@ -106,7 +110,10 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 		Log:         log,
 	})
 	srv.pool = p
-	srv.memory = keepMemory(func() { srv.recent.Prune(keepRemoved) })
+	srv.memory = keepMemory(func() {
+		srv.recent.Prune(keepRemoved)
+		srv.recent.Shrink(keepLoud)
+	})
 	limits := func(slug string) function.Limits {
 		if f, ok := p.Function(slug); ok {
 			return f.Limits

@@ -23,14 +23,17 @@ type Limits struct {
 	// Requests bounds what one function keeps of the access log, Rest what it
 	// keeps of all else.
 	Requests, Rest int
+	// Quiet is what one that says nothing for a while keeps of each.
+	Quiet int
 	// Total bounds all functions. Where it is reached, the histories that were
 	// not written to for the longest time are dropped.
 	Total int
 }
 
-// DefaultLimits keep some 200 requests and 600 other lines of a function.
+// DefaultLimits keep some 200 requests and 600 other lines of a function, and 50
+// each of one that is quiet.
 func DefaultLimits() Limits {
-	return Limits{Requests: 64 << 10, Rest: 192 << 10, Total: 16 << 20}
+	return Limits{Requests: 64 << 10, Rest: 192 << 10, Quiet: 16 << 10, Total: 16 << 20}
 }
 
 // firstSize is what a ring begins with; most functions say little.
@@ -196,6 +199,19 @@ func (l *Log) Prune(unwritten time.Duration) {
 	for slug, h := range l.histories {
 		if slug != "" && h.at.Load() < limit && !l.known(slug) {
 			l.drop(slug)
+		}
+	}
+}
+
+// Shrink has the histories that were not written to for a while keep only their
+// last lines: what a busy hour has filled is not held for ever.
+func (l *Log) Shrink(unwritten time.Duration) {
+	limit := time.Now().Add(-unwritten).Unix()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for slug, h := range l.histories {
+		if slug != "" && h.at.Load() < limit {
+			l.used -= h.requests.shrink(l.limits.Quiet) + h.rest.shrink(l.limits.Quiet)
 		}
 	}
 }

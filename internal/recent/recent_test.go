@@ -176,6 +176,53 @@ func TestPrune(t *testing.T) {
 	}
 }
 
+// TestShrink: a function that is quiet keeps its last lines, and none is harmed.
+func TestShrink(t *testing.T) {
+	l := New(Limits{Requests: 8 << 10, Rest: 8 << 10, Quiet: 1 << 10, Total: 1 << 20}, all)
+	old := time.Now().Add(-time.Hour)
+	for i := range 300 {
+		for _, slug := range []string{"", "quiet", "few"} {
+			if slug != "few" || i == 299 {
+				l.Keep(slug, false, slog.LevelInfo, old, fmt.Appendf(nil, "%d", i))
+			}
+		}
+		l.say("loud", fmt.Sprint(i))
+	}
+	follower := l.Read(Query{Functions: []string{"quiet"}})
+	defer follower.Close()
+	follower.Next()
+	before := map[string]int{}
+	for _, slug := range []string{"", "loud"} {
+		before[slug] = len(read(t, l, Query{Functions: []string{slug}}))
+	}
+	l.Shrink(time.Minute)
+	if l.memory() != l.used {
+		t.Errorf("%d bytes are counted, there are %d", l.used, l.memory())
+	}
+	for slug, n := range before {
+		if got := len(read(t, l, Query{Functions: []string{slug}})); got != n {
+			t.Errorf("%q had %d lines and has %d", slug, n, got)
+		}
+	}
+	kept := read(t, l, Query{Functions: []string{"quiet"}})
+	if n := len(kept); n < 30 || n > 45 || kept[n-1] != "299" || kept[0] != fmt.Sprint(300-n) {
+		t.Errorf("kept %q", kept)
+	}
+	if got := read(t, l, Query{Functions: []string{"few"}}); !slices.Equal(got, []string{"299"}) {
+		t.Errorf("kept %q", got)
+	}
+	// It is as before when it speaks again.
+	for i := 300; i < 500; i++ {
+		l.say("quiet", fmt.Sprint(i))
+	}
+	if lines, lost := follower.Next(); len(lines) != 200 || lost != 0 {
+		t.Errorf("a follower got %d lines and lost %d", len(lines), lost)
+	}
+	if got := read(t, l, Query{Functions: []string{"quiet"}}); len(got) < 200 || got[len(got)-1] != "499" || l.memory() != l.used {
+		t.Errorf("%d lines, %d bytes counted, %d there", len(got), l.used, l.memory())
+	}
+}
+
 func TestFollow(t *testing.T) {
 	l := New(Limits{Requests: 4 << 10, Rest: 4 << 10, Total: 1 << 20}, all)
 	l.say("f", "before")

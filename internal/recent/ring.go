@@ -158,6 +158,26 @@ func (r *ring) resize(size int, overwrite bool) int {
 	return len(r.buf)
 }
 
+// shrink keeps the last lines that fit into size, and no more memory than that.
+// It returns how much less there is. The ring may grow again.
+func (r *ring) shrink(size int) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := len(r.buf)
+	if r.dropped || before <= size {
+		return 0
+	}
+	for r.used > size {
+		r.removeFirst()
+	}
+	smaller := make([]byte, size)
+	if r.used > 0 {
+		r.copyOut(smaller[:r.used], r.start)
+	}
+	r.buf, r.start, r.overwrite = smaller, 0, false
+	return before - size
+}
+
 // drop gives the memory back and refuses further lines. It returns how much it
 // was.
 func (r *ring) drop() int {

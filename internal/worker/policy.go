@@ -23,8 +23,9 @@ func ProfileOf(f *function.Function, u deno.Unbundled) deno.Profile {
 	return p
 }
 
-// mostFiles bounds the open files of a worker. A connection is one, and there
-// can be as many WebSockets as the function is configured for.
+// mostFiles bounds the open files of a worker that is no function yet. A
+// connection is one, and there can be as many WebSockets as its function is
+// configured for.
 const mostFiles = 16 << 10
 
 // Policy is what the system lets a worker do whose private folder is dir.

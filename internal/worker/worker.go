@@ -268,6 +268,9 @@ type Assignment struct {
 	// Net is what the function's connections are compared with, where the
 	// profile has them watched.
 	Net function.Net
+	// Files bounds the open files, connections among them; 0 leaves the bound
+	// that all workers have.
+	Files int
 	// Log takes the function's output. Calls never overlap.
 	Log func(deno.Record)
 }
@@ -295,6 +298,9 @@ func (w *Worker) Load(ctx context.Context, a Assignment) (deno.Ready, error) {
 	line, err := deno.Load{Specifier: specifier, Env: a.Env, Secret: secret, Node: w.mayServeByNode(a.Module)}.MarshalLine()
 	if err != nil {
 		return deno.Ready{}, fmt.Errorf("load function %s: %w", a.Slug, err)
+	}
+	if a.Files > 0 {
+		limitFiles(w.cmd.Process.Pid, uint64(a.Files))
 	}
 	ctx, cancel := withPatience(ctx, a.Boot, errBootTimeout)
 	defer cancel()

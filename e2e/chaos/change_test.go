@@ -2,15 +2,9 @@ package chaos
 
 import (
 	"fmt"
-	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -88,14 +82,14 @@ func TestStopBehindProxy(t *testing.T) {
 	backend := func() *harness.Server {
 		return harness.Start(t, harness.Options{Command: "serve", Functions: folder, Args: []string{"--drain-delay", "3s"}})
 	}
-	p := newProxy(t)
+	p := harness.NewProxy(t)
 	current := backend()
-	p.add(current.URL)
-	l := startLoad(t, p.URL, 8, time.Millisecond)
+	p.Add(current.URL)
+	l := startLoad(t, p.URL+"/fn", 8, time.Millisecond)
 	stops := scaled(2, 10)
 	for range stops {
 		next := backend()
-		p.add(next.URL)
+		p.Add(next.URL)
 		time.Sleep(time.Second)
 		_ = current.Cmd.Process.Signal(syscall.SIGTERM)
 		select {
@@ -114,62 +108,4 @@ func TestStopBehindProxy(t *testing.T) {
 		report(t, all, failed)
 	}
 	note(t, "SIGTERM under load behind a proxy that asks for health", "0 failed", "%d servers stopped, %d requests, 0 failed", stops, len(all))
-}
-
-// A proxy gives requests to one of its servers that says it is healthy.
-type proxy struct {
-	*httptest.Server
-	mu      sync.Mutex
-	healthy []*httputil.ReverseProxy
-	next    atomic.Int64
-}
-
-func newProxy(t *testing.T) *proxy {
-	p := &proxy{}
-	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p.mu.Lock()
-		if len(p.healthy) == 0 {
-			p.mu.Unlock()
-			http.Error(w, "no server is healthy", http.StatusServiceUnavailable)
-			return
-		}
-		to := p.healthy[int(p.next.Add(1))%len(p.healthy)]
-		p.mu.Unlock()
-		r.URL.Path = "/fn"
-		to.ServeHTTP(w, r)
-	}))
-	t.Cleanup(p.Close)
-	return p
-}
-
-// add takes a server in and looks after it each 200 ms, as long as it is there;
-// it is taken out when it says no twice.
-func (p *proxy) add(address string) {
-	target, err := url.Parse(address)
-	if err != nil {
-		panic(err)
-	}
-	one := httputil.NewSingleHostReverseProxy(target)
-	p.mu.Lock()
-	p.healthy = append(p.healthy, one)
-	p.mu.Unlock()
-	go func() {
-		for no := 0; no < 2; time.Sleep(200 * time.Millisecond) {
-			res, err := http.Get(address + "/health")
-			if err == nil {
-				res.Body.Close()
-			}
-			if err != nil || res.StatusCode != http.StatusOK {
-				no++
-			}
-		}
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		for i := range p.healthy {
-			if p.healthy[i] == one {
-				p.healthy = append(p.healthy[:i], p.healthy[i+1:]...)
-				return
-			}
-		}
-	}()
 }

@@ -10,9 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/selvedge-dev/selvedge/internal/deno"
@@ -29,6 +31,18 @@ type Export struct {
 	// Dir is its absolute path.
 	Dir string
 	b   *Builder
+
+	mu      sync.Mutex
+	sources map[string]bool
+}
+
+// Sources are the absolute paths of the files in the folder around the
+// functions folder that the bundles were made from, but for those that hold
+// credentials. A server that has them, laid out alike, finds the same functions.
+func (e *Export) Sources() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Sorted(maps.Keys(e.sources))
 }
 
 // NewExport empties or makes dir. It touches no folder with content that is
@@ -65,7 +79,7 @@ func (b *Builder) NewExport(dir string) (*Export, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the prebuilt folder: %w", err)
 	}
-	return &Export{dir, b}, nil
+	return &Export{Dir: dir, b: b, sources: map[string]bool{}}, nil
 }
 
 // Add copies a bundle of Build into the folder, with the packages that it needs
@@ -119,6 +133,11 @@ func (e *Export) Add(ctx context.Context, f *function.Function, made *Bundle) (*
 		}
 		in.ModTime = time.Time{}
 		r.Inputs = append(r.Inputs, in)
+		if within(base, path) {
+			e.mu.Lock()
+			e.sources[path] = true
+			e.mu.Unlock()
+		}
 	}
 	if err := writeJSON(prebuiltRecordPath(e.Dir, f.Slug), r); err != nil {
 		return fail(err)

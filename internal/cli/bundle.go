@@ -119,6 +119,15 @@ func bundleTo(ctx context.Context, e *engine, cfg *config.Config, project *confi
 	if err != nil {
 		return nil, usage(err)
 	}
+	rows, err := exportAll(ctx, e, cfg, project, chosen, export, warm)
+	if err != nil || ctx.Err() != nil {
+		return rows, err
+	}
+	return rows, export.Finish(ctx, false)
+}
+
+func exportAll(ctx context.Context, e *engine, cfg *config.Config, project *config.Project, chosen []*function.Function, export *bundle.Export, warm bool) ([]bundleRow, error) {
+	var err error
 	run := &e.host.Runtime
 	if run.Bootstrap, err = deno.InstallBootstrap(filepath.Join(export.Dir, "runtime")); err != nil {
 		return nil, err
@@ -127,11 +136,7 @@ func bundleTo(ctx context.Context, e *engine, cfg *config.Config, project *confi
 	if err := deno.PrepareCacheDir(run.CacheDir); err != nil {
 		return nil, err
 	}
-	rows := bundleAll(ctx, e, cfg, project, chosen, warm, export)
-	if ctx.Err() != nil {
-		return rows, nil
-	}
-	return rows, export.Finish(ctx)
+	return bundleAll(ctx, e, cfg, project, chosen, warm, export), nil
 }
 
 func bundleAll(ctx context.Context, e *engine, cfg *config.Config, project *config.Project, chosen []*function.Function, warm bool, export *bundle.Export) []bundleRow {

@@ -99,7 +99,7 @@ done), 3 the server stopped but had to cut requests short.`,
 		return usage(fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath()))
 	})
 	root.AddCommand(
-		newDev(s), newServe(s), newBundle(s), newNew(s), newInvoke(s),
+		newDev(s), newServe(s), newBundle(s), newImage(s), newNew(s), newInvoke(s),
 		newLogs(s), newPs(s), newTop(s), newHealthcheck(s), newConfig(s), newDoctor(s), newDeno(s), newKeys(s), newVersion(s),
 	)
 	wrapArgs(root)

@@ -37,6 +37,7 @@ func TestImportsPointDown(t *testing.T) {
 		"pool":          "function bundle deno upstream worker",
 		"scaffold":      "function",
 		"docpart":       "",
+		"image":         "",
 		"cli":           "*",
 	}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}: {{join .Imports " "}}`, "../...").Output()

@@ -53,7 +53,7 @@ func healthURL(cfg *config.Config) string {
 		return scheme + cfg.Listen + "/health"
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost" // ip may be :: on a machine without IPv6
+		host = "127.0.0.1" // not a name: a container need not have /etc/hosts
 	}
 	return scheme + net.JoinHostPort(host, port) + "/health"
 }

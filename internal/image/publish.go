@@ -1,0 +1,123 @@
+package image
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/match"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// An Artifact is an image, or the index of several.
+type Artifact struct {
+	Image v1.Image
+	Index v1.ImageIndex // nil for one image
+}
+
+// Digest names the artifact's content.
+func (a Artifact) Digest() (v1.Hash, error) {
+	if a.Index != nil {
+		return a.Index.Digest()
+	}
+	return a.Image.Digest()
+}
+
+// Push takes it to a registry, with the credentials that docker and podman
+// use. The registry is asked what it has, and sent the rest. progress hears the
+// bytes that are done and those there are; it may be nil.
+func (a Artifact) Push(ctx context.Context, reference string, transport http.RoundTripper, progress func(done, total int64)) error {
+	ref, err := name.ParseReference(reference)
+	if err != nil {
+		return fmt.Errorf("read the name to push to: %w", err)
+	}
+	o := []remote.Option{remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)}
+	if transport != nil {
+		o = append(o, remote.WithTransport(transport))
+	}
+	updates, told := make(chan v1.Update, 16), make(chan struct{})
+	go func() {
+		defer close(told)
+		for u := range updates {
+			if progress != nil && u.Error == nil {
+				progress(u.Complete, u.Total)
+			}
+		}
+	}()
+	o = append(o, remote.WithProgress(updates)) // remote closes it
+	if a.Index != nil {
+		err = remote.WriteIndex(ref, a.Index, o...)
+	} else {
+		err = remote.Write(ref, a.Image, o...)
+	}
+	<-told
+	if err != nil {
+		return fmt.Errorf("push to %s: %w; check the name and the network, and log in to the registry (docker login, podman login)", reference, err)
+	}
+	return nil
+}
+
+// Layout writes an OCI image layout to a folder, which it makes. One that holds
+// a layout gets it added; what had the same tag there goes.
+func (a Artifact) Layout(dir, tag string) error {
+	at, err := layout.FromPath(dir)
+	if err != nil {
+		entries, rerr := os.ReadDir(dir)
+		if rerr == nil && len(entries) > 0 {
+			return fmt.Errorf("%s holds something else than an OCI image layout; name an empty folder, or a new one", dir)
+		}
+		if at, err = layout.Write(dir, mutate.IndexMediaType(empty.Index, "application/vnd.oci.image.index.v1+json")); err != nil {
+			return fmt.Errorf("write the OCI layout: %w", err)
+		}
+	}
+	o := layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": tag})
+	same := match.Name(tag)
+	if a.Index != nil {
+		err = at.ReplaceIndex(a.Index, same, o)
+	} else {
+		err = at.ReplaceImage(a.Image, same, o)
+	}
+	if err != nil {
+		return fmt.Errorf("write the OCI layout: %w", err)
+	}
+	return nil
+}
+
+// Tarball writes an archive for `docker load`, which knows one platform.
+func (a Artifact) Tarball(file, tag string) error {
+	if a.Index != nil {
+		return fmt.Errorf("an archive for docker load holds one platform; build them one by one, or use --oci")
+	}
+	ref, err := name.NewTag(tag)
+	if err != nil {
+		return fmt.Errorf("read the tag: %w", err)
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(file), ".image-*")
+	if err != nil {
+		return fmt.Errorf("write the archive: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	err = tarball.Write(ref, a.Image, tmp)
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Chmod(tmp.Name(), 0o644)
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), file)
+	}
+	if err != nil {
+		return fmt.Errorf("write the archive: %w", err)
+	}
+	return nil
+}

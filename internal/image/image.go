@@ -61,7 +61,7 @@ func Build(s Spec) (v1.Image, error) {
 	}
 	file = file.DeepCopy()
 	file.OS, file.Architecture, file.Variant = s.Platform.OS, s.Platform.Architecture, s.Platform.Variant
-	file.Created, file.Author, file.Container, file.DockerVersion = v1.Time{Time: s.Created}, "", "", ""
+	file.Created, file.Author, file.Container = v1.Time{Time: s.Created}, "", ""
 	c := &file.Config
 	c.User, c.WorkingDir = User, "/app"
 	c.Entrypoint, c.Cmd = []string{"selvedge", "serve"}, nil

@@ -199,6 +199,10 @@ func makeImage(ctx context.Context, s Streams, cfg *config.Config, f imageFlags,
 		if err := made.Push(ctx, f.push, nil, pushProgress(s)); err != nil {
 			return err
 		}
+		if isTerminal(s.Err) {
+			fmt.Fprint(s.Err, "\r\x1b[K")
+		}
+		fmt.Fprintf(s.Err, "pushed to %s\n", f.push)
 		report.Pushed = f.push
 	}
 	if f.asJSON {
@@ -244,20 +248,16 @@ func describe(img v1.Image, p release.Platform) (platformReport, error) {
 	return row, nil
 }
 
-// pushProgress writes a live line on a terminal, and one line at the end to
-// anything else.
+// pushProgress writes a live line on a terminal, and nothing to anything else.
 func pushProgress(s Streams) func(done, total int64) {
-	live, last := isTerminal(s.Err), time.Time{}
+	if !isTerminal(s.Err) {
+		return nil
+	}
+	var last time.Time
 	return func(done, total int64) {
-		finished := done == total
-		if live && (finished || time.Since(last) > 100*time.Millisecond) {
+		if time.Since(last) > 100*time.Millisecond {
 			last = time.Now()
 			fmt.Fprintf(s.Err, "\rpushing: %s of %s ", size(done), size(total))
-			if finished {
-				fmt.Fprintln(s.Err)
-			}
-		} else if !live && finished {
-			fmt.Fprintf(s.Err, "pushed %s, without what the registry had\n", size(total))
 		}
 	}
 }

@@ -28,7 +28,7 @@ func Pull(ctx context.Context, reference string, platform v1.Platform) (v1.Image
 	if err == nil {
 		var img v1.Image
 		if img, err = desc.Image(); err == nil {
-			return img, desc.Digest.String(), nil
+			return img, desc.Digest.String(), isFor(img, reference, platform)
 		}
 	}
 	hint := "check the name, and log in to the registry if it asks for that"
@@ -38,6 +38,19 @@ func Pull(ctx context.Context, reference string, platform v1.Platform) (v1.Image
 		hint = "check the network and the proxy, name a base that can be reached with --base, or use --base host on a Linux machine with glibc"
 	}
 	return nil, "", fmt.Errorf("pull the base image %s for %s: %w; %s", reference, platform.String(), err, hint)
+}
+
+// isFor refuses a base of another platform: a registry hands out an image that
+// is there for one only, whatever was asked for.
+func isFor(img v1.Image, reference string, platform v1.Platform) error {
+	file, err := img.ConfigFile()
+	if err != nil {
+		return fmt.Errorf("read the base image %s: %w", reference, err)
+	}
+	if file.OS != platform.OS || file.Architecture != platform.Architecture {
+		return fmt.Errorf("the base image %s is for %s/%s, not for %s; name one for that platform with --base", reference, file.OS, file.Architecture, platform.String())
+	}
+	return nil
 }
 
 // hostLibraries are what Deno's release is linked with, and what the C library

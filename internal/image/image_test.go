@@ -172,6 +172,14 @@ func TestPublish(t *testing.T) {
 		t.Errorf("%s of %s came back", digest(t, back), of)
 	}
 
+	if err := (Artifact{Image: one}).Push(t.Context(), host+"/one:1", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = Pull(t.Context(), host+"/one:1", v1.Platform{OS: "linux", Architecture: "arm64"})
+	if err == nil || !strings.Contains(err.Error(), "is for linux/amd64, not for linux/arm64") {
+		t.Errorf("a base of another platform: error %v", err)
+	}
+
 	dir := filepath.Join(t.TempDir(), "layout")
 	for range 2 { // the second takes the first one's place
 		if err := both.Layout(dir, "app:1"); err != nil {

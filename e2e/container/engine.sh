@@ -53,15 +53,19 @@ start_engine() {
 }
 
 stop_engine() {
-  [ -s "$dir/pid" ] || return 0
   local pid
-  pid=$(cat "$dir/pid")
-  kill "$pid" 2>/dev/null || return 0
+  pid=$(cat "$dir/pid" 2>/dev/null) || return 0
+  kill "$pid" 2>/dev/null || true
   for _ in $(seq 300); do
-    kill -0 "$pid" 2>/dev/null || return 0
+    kill -0 "$pid" 2>/dev/null || break
     sleep 0.1
   done
-  kill -9 "$pid"
+  kill -9 "$pid" 2>/dev/null || true
+  # It leaves the namespace of the machine's network mounted.
+  local mount
+  while read -r mount; do
+    umount "$mount" || say "still mounted: $mount"
+  done < <(awk -v "dir=$dir/" 'index($2, dir) == 1 { print $2 }' /proc/mounts | sort -r)
 }
 
 # unpack puts the files of Debian packages into a folder, without their scripts.
@@ -142,7 +146,7 @@ case "${1:-} ${2:-}" in
   echo "export DOCKER=$docker DOCKER_HOST=unix://$dir/sock"
   ;;
 "down "?*)
-  dir=$2
+  dir=$(cd "$2" && pwd)
   stop_engine
   ;;
 *)

@@ -51,8 +51,12 @@ func run(m *testing.M) int {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		defer os.RemoveAll(dir)
-		defer func() { _ = exec.Command(script, "down", dir).Run() }()
+		defer func() {
+			out, err := exec.Command(script, "down", dir).CombinedOutput()
+			if err = errors.Join(err, os.RemoveAll(dir)); err != nil {
+				fmt.Fprintf(os.Stderr, "the engine is not gone: %v\n%s", err, out)
+			}
+		}()
 	}
 	engine, noEngine, err = engineUp(script, dir)
 	if err != nil {

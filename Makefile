@@ -24,6 +24,8 @@ lint:
 unit:
 	@test -n "$(RACE)" || echo "no C compiler: the race detector is off"
 	$(GO) test $(RACE) -timeout 15m $$($(GO) list ./... | grep -vE '/e2e(/conformance|/chaos|/escape|/container)?$$')
+	@# Under the race detector these leave the calls to package net.
+	$(if $(RACE),$(GO) test ./internal/sockio ./internal/upstream ./internal/http1)
 
 e2e: ## the real binary, the real Deno, clients of all kinds
 	@for c in node npm curl; do command -v $$c >/dev/null || echo "no $$c: the tests that call with it are left out"; done

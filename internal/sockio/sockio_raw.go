@@ -22,6 +22,7 @@ type raw struct {
 	exchange    func(fd uintptr) bool
 	wait        func(fd uintptr) bool
 	sent        bool // by exchange
+	poller      poller
 }
 
 type call struct {
@@ -57,7 +58,10 @@ func (r *raw) sendThenRead(fd uintptr) bool {
 		return r.read.once(fd)
 	}
 	r.sent = true
-	return !r.write.all(fd) || r.write.err != 0
+	if !r.write.all(fd) || r.write.err != 0 {
+		return true
+	}
+	return r.poller.poll(r.read.do, fd)
 }
 
 // readable reports whether a read would not wait, without reading.
@@ -170,7 +174,9 @@ func (c *Conn) Exchange(p, buf []byte) (int, error) {
 	w.begin(p)
 	r.begin(buf)
 	c.sent = false
+	waiting.Add(1)
 	err := c.conn.Read(c.exchange)
+	waiting.Add(-1)
 	w.p, r.p = nil, nil
 	switch {
 	case w.err != 0:

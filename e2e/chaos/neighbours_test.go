@@ -51,7 +51,7 @@ func TestNeighbours(t *testing.T) {
 	for range 50 {
 		newClient(t).post(s.URL + "/healthy")
 	}
-	span := scaled(2*time.Second, 10*time.Second)
+	span := scaled(1500*time.Millisecond, 10*time.Second)
 	measure := func(span time.Duration) []outcome {
 		l := startLoad(t, s.URL+"/healthy", 2, 5*time.Millisecond)
 		time.Sleep(span)

@@ -38,17 +38,25 @@ type inspected struct {
 }
 
 func TestImage(t *testing.T) {
-	name := image(t)
+	eachImage(t, func(t *testing.T, name string) {
+		checkConfig(t, inspect(t, name))
+		checkFiles(t, contents(t, name))
+	})
+}
+
+func TestBuildArguments(t *testing.T) {
+	if labels := inspect(t, image(t)).Config.Labels; labels["org.opencontainers.image.version"] != "1.2.3" || labels["org.opencontainers.image.revision"] != "abc" {
+		t.Errorf("labels %v", labels)
+	}
+}
+
+func inspect(t *testing.T, name string) inspected {
+	t.Helper()
 	var all []inspected
 	if err := json.Unmarshal([]byte(engine.do(t, "image", "inspect", name)), &all); err != nil {
 		t.Fatal(err)
 	}
-	checkConfig(t, all[0])
-	if labels := all[0].Config.Labels; labels["org.opencontainers.image.version"] != "1.2.3" || labels["org.opencontainers.image.revision"] != "abc" {
-		t.Errorf("labels %v", labels)
-	}
-	files := contents(t, name)
-	checkFiles(t, files)
+	return all[0]
 }
 
 // checkConfig holds for an image however it was made.
@@ -144,27 +152,29 @@ func keyed(t *testing.T) (flags []string, anon string) {
 }
 
 func TestServes(t *testing.T) {
-	flags, anon := keyed(t)
-	b := start(t, image(t), flags...)
-	for _, e := range exampleCalls {
-		if a := b.call(e.method(), e.path, e.body, ""); a.status != 401 || a.code != "UNAUTHORIZED_NO_AUTH_HEADER" {
-			t.Errorf("%s without a key: %d %s", e.path, a.status, a.body)
+	eachImage(t, func(t *testing.T, name string) {
+		flags, anon := keyed(t)
+		b := start(t, name, flags...)
+		for _, e := range exampleCalls {
+			if a := b.call(e.method(), e.path, e.body, ""); a.status != 401 || a.code != "UNAUTHORIZED_NO_AUTH_HEADER" {
+				t.Errorf("%s without a key: %d %s", e.path, a.status, a.body)
+			}
 		}
-	}
-	b.callExamples(anon)
-	b.exec("selvedge", "healthcheck")
-	// What was prebuilt is used as it is.
-	for line := range strings.Lines(b.log()) {
-		if strings.Contains(line, `"event":"boot"`) && !strings.Contains(line, `"bundle_cached":true`) {
-			t.Errorf("a function was built at its call: %s", line)
+		b.callExamples(anon)
+		b.exec("selvedge", "healthcheck")
+		// What was prebuilt is used as it is.
+		for line := range strings.Lines(b.log()) {
+			if strings.Contains(line, `"event":"boot"`) && !strings.Contains(line, `"bundle_cached":true`) {
+				t.Errorf("a function was built at its call: %s", line)
+			}
+			if strings.HasPrefix(line, "warning: ") {
+				t.Errorf("it warns: %s", line)
+			}
 		}
-		if strings.HasPrefix(line, "warning: ") {
-			t.Errorf("it warns: %s", line)
+		if code := b.stop(); code != "0" {
+			t.Errorf("exit code %s after SIGTERM", code)
 		}
-	}
-	if code := b.stop(); code != "0" {
-		t.Errorf("exit code %s after SIGTERM", code)
-	}
+	})
 }
 
 func TestRefusesToServeWithoutKeys(t *testing.T) {
@@ -181,94 +191,102 @@ func (d *docker) orSkip(t *testing.T) *docker {
 }
 
 func TestNoNetwork(t *testing.T) {
-	b := start(t, image(t), "--network", "none", "-e", "REQUIRE_AUTH=false")
-	for _, fn := range []string{"hello-world", "supabase-js", "express", "hono", "wasm"} {
-		out, err := engine.try("exec", b.name, "selvedge", "invoke", fn, "--url", b.URL, "--data", `{"name":"Nobody"}`)
-		if err != nil && !strings.Contains(err.Error(), "404") { // express has no POST /
-			t.Errorf("%s: %v", fn, err)
+	eachImage(t, func(t *testing.T, name string) {
+		b := start(t, name, "--network", "none", "-e", "REQUIRE_AUTH=false")
+		for _, fn := range []string{"hello-world", "supabase-js", "express", "hono", "wasm"} {
+			out, err := engine.try("exec", b.name, "selvedge", "invoke", fn, "--url", b.URL, "--data", `{"name":"Nobody"}`)
+			if err != nil && !strings.Contains(err.Error(), "404") { // express has no POST /
+				t.Errorf("%s: %v", fn, err)
+			}
+			if fn == "hello-world" && !strings.Contains(out, "Hello Nobody!") {
+				t.Errorf("%s answered %s", fn, out)
+			}
 		}
-		if fn == "hello-world" && !strings.Contains(out, "Hello Nobody!") {
-			t.Errorf("%s answered %s", fn, out)
-		}
-	}
+	})
 }
 
 func TestDoctor(t *testing.T) {
-	b := start(t, image(t), "-e", "REQUIRE_AUTH=false")
-	var findings []struct{ Check, State, Found string }
-	out := b.exec("selvedge", "doctor", "--json")
-	if err := json.Unmarshal([]byte(out), &findings); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	for _, f := range findings {
-		t.Logf("%-18s %-5s %s", f.Check, f.State, f.Found)
-		// The address is taken: by the server.
-		if f.State == "fail" || f.State == "warn" && f.Check != "address" {
-			t.Errorf("%s: %s", f.Check, f.Found)
+	eachImage(t, func(t *testing.T, name string) {
+		b := start(t, name, "-e", "REQUIRE_AUTH=false")
+		var findings []struct{ Check, State, Found string }
+		out := b.exec("selvedge", "doctor", "--json")
+		if err := json.Unmarshal([]byte(out), &findings); err != nil {
+			t.Fatalf("%v: %s", err, out)
 		}
-	}
+		for _, f := range findings {
+			t.Logf("%-18s %-5s %s", f.Check, f.State, f.Found)
+			// The address is taken: by the server.
+			if f.State == "fail" || f.State == "warn" && f.Check != "address" {
+				t.Errorf("%s: %s", f.Check, f.Found)
+			}
+		}
+	})
 }
 
 // TestLimits: what the server makes of the machine is made of the container.
 func TestLimits(t *testing.T) {
-	b := start(t, image(t), "-e", "REQUIRE_AUTH=false", "--memory", "512m")
-	var config struct {
-		Settings []struct{ Name, Value string }
-	}
-	out := b.exec("selvedge", "config", "--json")
-	if err := json.Unmarshal([]byte(out), &config); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	values := map[string]string{}
-	for _, s := range config.Settings {
-		values[s.Name] = s.Value
-	}
-	// 3 % of the memory at 16 MB each, but two; a quarter of it at 64 KiB each.
-	if values["prestart"] != "2" || values["max-requests"] != "2048" {
-		t.Errorf("prestart %q, max-requests %q: the limit of 512 MB was not seen", values["prestart"], values["max-requests"])
-	}
+	eachImage(t, func(t *testing.T, name string) {
+		b := start(t, name, "-e", "REQUIRE_AUTH=false", "--memory", "512m")
+		var config struct {
+			Settings []struct{ Name, Value string }
+		}
+		out := b.exec("selvedge", "config", "--json")
+		if err := json.Unmarshal([]byte(out), &config); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		values := map[string]string{}
+		for _, s := range config.Settings {
+			values[s.Name] = s.Value
+		}
+		// 3 % of the memory at 16 MB each, but two; a quarter of it at 64 KiB each.
+		if values["prestart"] != "2" || values["max-requests"] != "2048" {
+			t.Errorf("prestart %q, max-requests %q: the limit of 512 MB was not seen", values["prestart"], values["max-requests"])
+		}
+	})
 }
 
 // TestStopUnderLoad: a container that is replaced loses no request.
 func TestStopUnderLoad(t *testing.T) {
-	flags := []string{"-e", "REQUIRE_AUTH=false", "-e", "SELVEDGE_DRAIN_DELAY=3s"}
-	old := start(t, image(t), flags...)
-	p := harness.NewProxy(t)
-	p.Add(old.URL)
-	var sent, failed atomic.Int64
-	var stop atomic.Bool
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for !stop.Load() {
-				sent.Add(1)
-				res, err := http.Post(p.URL+"/hello-world", "application/json", strings.NewReader(`{"name":"x"}`))
-				if err == nil {
-					_, err = io.Copy(io.Discard, res.Body)
-					res.Body.Close()
-				}
-				if err != nil || res.StatusCode != http.StatusOK {
-					if failed.Add(1) < 5 {
-						t.Logf("%v %v", res, err)
+	eachImage(t, func(t *testing.T, name string) {
+		flags := []string{"-e", "REQUIRE_AUTH=false", "-e", "SELVEDGE_DRAIN_DELAY=3s"}
+		old := start(t, name, flags...)
+		p := harness.NewProxy(t)
+		p.Add(old.URL)
+		var sent, failed atomic.Int64
+		var stop atomic.Bool
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				for !stop.Load() {
+					sent.Add(1)
+					res, err := http.Post(p.URL+"/hello-world", "application/json", strings.NewReader(`{"name":"x"}`))
+					if err == nil {
+						_, err = io.Copy(io.Discard, res.Body)
+						res.Body.Close()
 					}
+					if err != nil || res.StatusCode != http.StatusOK {
+						if failed.Add(1) < 5 {
+							t.Logf("%v %v", res, err)
+						}
+					}
+					time.Sleep(2 * time.Millisecond)
 				}
-				time.Sleep(2 * time.Millisecond)
-			}
-		})
-	}
-	next := start(t, image(t), flags...)
-	p.Add(next.URL)
-	time.Sleep(time.Second)
-	if code := old.stop(); code != "0" {
-		t.Errorf("exit code %s", code)
-	}
-	time.Sleep(time.Second)
-	stop.Store(true)
-	wg.Wait()
-	if failed.Load() > 0 || sent.Load() < 100 {
-		t.Errorf("%d of %d requests failed", failed.Load(), sent.Load())
-	}
-	t.Logf("%d requests, %d failed", sent.Load(), failed.Load())
+			})
+		}
+		next := start(t, name, flags...)
+		p.Add(next.URL)
+		time.Sleep(time.Second)
+		if code := old.stop(); code != "0" {
+			t.Errorf("exit code %s", code)
+		}
+		time.Sleep(time.Second)
+		stop.Store(true)
+		wg.Wait()
+		if failed.Load() > 0 || sent.Load() < 100 {
+			t.Errorf("%d of %d requests failed", failed.Load(), sent.Load())
+		}
+		t.Logf("%d requests, %d failed", sent.Load(), failed.Load())
+	})
 }
 
 // TestProject builds the image of somebody's own functions.

@@ -26,6 +26,8 @@ var (
 	// why.
 	engine   *docker
 	noEngine string
+	// containerDir is for what lasts as long as the tests.
+	containerDir string
 )
 
 func TestMain(m *testing.M) {
@@ -58,6 +60,7 @@ func run(m *testing.M) int {
 			}
 		}()
 	}
+	containerDir = dir
 	engine, noEngine, err = engineUp(script, dir)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -97,7 +97,7 @@ func TestImage(t *testing.T) {
 	files := imageFiles(t, imageIn(t, dir))
 	for _, want := range []string{
 		"usr/local/bin/selvedge", "usr/local/bin/deno", "usr/local/share/sbom/selvedge.spdx.json", "etc/ssl/certs/ca-certificates.crt",
-		"app/config.toml", "app/functions/hello-world/index.ts", "app/functions/wasm/add.wasm", "app/data/prebuilt.json", "app/data/index/express.json", "app/data/cache/v8_code_cache_v2",
+		"app/config.toml", "app/functions/hello-world/index.ts", "app/functions/wasm/add.wasm", "app/data/prebuilt.json", "app/data/index/express.json",
 	} {
 		if files[want] == nil {
 			t.Errorf("%s is missing", want)

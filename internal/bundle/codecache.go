@@ -21,12 +21,16 @@ import (
 var packScript string
 
 // Finish leaves in the folder what a server reads, and only that. No worker
-// may run from the folder any more. With moves the folder is to be served from
-// another path, and the code cache is that of Deno's own modules alone: it is
-// kept by path.
-func (e *Export) Finish(ctx context.Context, moves bool) error {
+// may run from the folder any more. The code cache is left out where the folder
+// must be the same each time it is made: what V8 has compiled of a module when
+// it is asked for depends on how quickly the functions were loaded.
+func (e *Export) Finish(ctx context.Context, codeCache bool) error {
 	cache := filepath.Join(e.Dir, "cache")
-	if err := e.packCodeCache(ctx, cache, moves); err != nil {
+	if !codeCache {
+		if err := os.RemoveAll(cache); err != nil {
+			return err
+		}
+	} else if err := e.packCodeCache(ctx, cache); err != nil {
 		return fmt.Errorf("pack the code cache: %w", err)
 	}
 	// What Deno has noted while functions ran from their packages; it cannot
@@ -51,9 +55,9 @@ func (e *Export) Finish(ctx context.Context, moves bool) error {
 	return os.Chmod(BundleDir(e.Dir), 0o711) // see Options.Hide; the owner is not who serves
 }
 
-// packCodeCache replaces the cache by one whose bytes say nothing about the
-// order in which functions were loaded.
-func (e *Export) packCodeCache(ctx context.Context, cache string, moves bool) error {
+// packCodeCache replaces the cache by one without free pages and a log: what is
+// in it is in the order of the names.
+func (e *Export) packCodeCache(ctx context.Context, cache string) error {
 	from := filepath.Join(cache, deno.CodeCache)
 	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
 		return os.RemoveAll(cache) // nothing was loaded
@@ -68,7 +72,7 @@ func (e *Export) packCodeCache(ctx context.Context, cache string, moves bool) er
 	}
 	packed := filepath.Join(scratch, "packed") // Deno has a database of the other name here
 	cmd := exec.CommandContext(ctx, e.b.opts.Deno, "run", "--quiet", "--no-prompt", "--no-config", "--no-lock", "--no-remote",
-		"--allow-read="+cache+","+scratch, "--allow-write="+cache+","+scratch, "-", from, packed, map[bool]string{true: "file:%"}[moves])
+		"--allow-read="+cache+","+scratch, "--allow-write="+cache+","+scratch, "-", from, packed)
 	cmd.Env = []string{"DENO_DIR=" + scratch, "HOME=" + scratch, "TMPDIR=" + scratch, "NO_COLOR=1", "DENO_NO_UPDATE_CHECK=1"}
 	cmd.Stdin = strings.NewReader(packScript)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

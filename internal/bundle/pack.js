@@ -1,20 +1,19 @@
 // Writes V8's code cache anew: same entries, same bytes. Rows come in the order
-// of their names, without those that a pattern matches; free pages and the log of the database are left behind.
+// of their names; free pages and the log of the database are left behind.
 import { DatabaseSync } from "node:sqlite";
 
-const [from, to, without] = Deno.args;
+const [from, to] = Deno.args;
 const old = new DatabaseSync(from);
 const db = new DatabaseSync(to);
 db.exec("PRAGMA page_size = 4096; PRAGMA journal_mode = DELETE; BEGIN");
-const first = (table) => `"${old.prepare("SELECT name FROM pragma_table_info(?)").get(table).name}"`;
 const tables = old.prepare(
   "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
 ).all();
 for (const { name, sql } of tables) {
   db.exec(sql);
-  const rows = old.prepare(`SELECT * FROM "${name}" WHERE ${first(name)} NOT LIKE ? ORDER BY 1, 2`);
+  const rows = old.prepare(`SELECT * FROM "${name}" ORDER BY 1, 2`);
   rows.setReadBigInts(true); // hashes have 64 bits
-  for (const row of rows.iterate(without)) {
+  for (const row of rows.iterate()) {
     const values = Object.values(row);
     db.prepare(`INSERT INTO "${name}" VALUES (${values.map(() => "?")})`).run(...values);
   }

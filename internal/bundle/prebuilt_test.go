@@ -33,7 +33,7 @@ func exported(t *testing.T, b *Builder, f *function.Function, unbundled bool) st
 	if _, err := e.Add(t.Context(), f, made); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Finish(t.Context(), false); err != nil {
+	if err := e.Finish(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
 	return e.Dir

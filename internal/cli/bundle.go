@@ -123,7 +123,7 @@ func bundleTo(ctx context.Context, e *engine, cfg *config.Config, project *confi
 	if err != nil || ctx.Err() != nil {
 		return rows, err
 	}
-	return rows, export.Finish(ctx, false)
+	return rows, export.Finish(ctx, true)
 }
 
 func exportAll(ctx context.Context, e *engine, cfg *config.Config, project *config.Project, chosen []*function.Function, export *bundle.Export, warm bool) ([]bundleRow, error) {

@@ -39,7 +39,6 @@ type app struct {
 	dir       string // temporary
 	binary    release.Binary
 	runtime   []image.Entry // what all functions share
-	cache     []image.Entry // V8's code cache, of the host's platform
 	project   []image.Entry
 	packages  []image.Entry
 	functions map[string][]image.Entry // by the layer's name
@@ -92,7 +91,7 @@ func (a *app) fill(ctx context.Context, s Streams, cfg *config.Config, e *engine
 	if slices.ContainsFunc(rows, func(r bundleRow) bool { return r.Error != "" }) {
 		return errSilent
 	}
-	if err := export.Finish(ctx, true); err != nil {
+	if err := export.Finish(ctx, false); err != nil {
 		return err
 	}
 	for i, f := range set.Functions() {
@@ -164,7 +163,7 @@ func (a *app) sortData(data string) error {
 		a.functions[layer] = append(a.functions[layer], files...)
 	}
 	a.runtime = []image.Entry{{Path: "app/data/prebuilt.json", Mode: 0o644, From: filepath.Join(data, "prebuilt.json")}, closed, image.Dir("app/functions", 0o755)}
-	for name, list := range map[string]*[]image.Entry{"runtime": &a.runtime, "cache": &a.cache, "packages": &a.packages} {
+	for name, list := range map[string]*[]image.Entry{"runtime": &a.runtime, "packages": &a.packages} {
 		if _, err := os.Stat(filepath.Join(data, name)); err != nil {
 			continue
 		}
@@ -295,14 +294,10 @@ func (a *app) image(ctx context.Context, s Streams, cfg *config.Config, f imageF
 		spec.Base = base
 		spec.Annotations = map[string]string{"org.opencontainers.image.base.name": f.base, "org.opencontainers.image.base.digest": digest}
 	}
-	shared := a.runtime
-	if p == release.HostPlatform() {
-		shared = slices.Concat(shared, a.cache)
-	}
 	spec.Layers = append(spec.Layers,
 		image.Layer{Comment: "Deno " + version, Entries: []image.Entry{{Path: "usr/local/bin/deno", Mode: 0o755, From: denoPath}}},
 		image.Layer{Comment: "Selvedge", Entries: []image.Entry{{Path: "usr/local/bin/selvedge", Mode: 0o755, From: own}}},
-		image.Layer{Comment: "what all functions share", Entries: shared})
+		image.Layer{Comment: "what all functions share", Entries: a.runtime})
 	if len(a.packages) > 0 {
 		spec.Layers = append(spec.Layers, image.Layer{Comment: "packages", Entries: a.packages})
 	}

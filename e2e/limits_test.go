@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"fmt"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -47,6 +49,48 @@ func TestLimitsAreAnswered546(t *testing.T) {
 	}
 	if a, err := s.try("GET", "/cut", ""); err == nil {
 		t.Errorf("an answer that was cut looks whole: %d %q", a.status, a.body)
+	}
+}
+
+// TestOpenFilesAndLogAreBounded: both bounds are what the function is configured
+// for.
+func TestOpenFilesAndLogAreBounded(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("a worker's open files are bounded on Linux only")
+	}
+	const open = `Deno.serve(async () => {
+		const all = [];
+		try { for (;;) all.push(await Deno.open(Deno.env.get("TMPDIR") + "/f", { write: true, create: true })); } catch { /* no more */ }
+		for (const f of all) f.close();
+		return new Response(String(all.length));
+	});`
+	dir := project(t, map[string]string{
+		"functions/few/index.ts":  open,
+		"functions/more/index.ts": open,
+		"functions/talk/index.ts": `Deno.serve(() => { for (let i = 0; i < 100; i++) console.log("line", i); return new Response(); });`,
+		"config.toml":             "[edge_runtime]\nopen_files = 300\n[functions.few]\nopen_files = 100\n[functions.talk]\nlog_lines_s = 2\n",
+	})
+	s := start(t, options{Command: "serve", Functions: filepath.Join(dir, "functions")})
+	for slug, most := range map[string]int{"few": 100, "more": 300} {
+		a := s.call("GET", "/"+slug, "")
+		// What Deno has open itself counts as well.
+		if n, err := strconv.Atoi(a.body); err != nil || n < most-60 || n >= most {
+			t.Errorf("%s: %d %q, want a little less than %d", slug, a.status, a.body, most)
+		}
+	}
+	s.call("GET", "/talk", "")
+	var lines []string
+	eventually(t, 10*time.Second, "it is logged that lines were dropped", func() bool {
+		lines = nil
+		for _, e := range s.Logged("log") {
+			if e["slug"] == "talk" {
+				lines = append(lines, fmt.Sprint(e["msg"]))
+			}
+		}
+		return len(lines) > 0 && strings.Contains(lines[len(lines)-1], "more than 2 lines or 2048 bytes a second")
+	})
+	if len(lines) < 9 || len(lines) > 30 { // four seconds' worth at once, and that line
+		t.Errorf("%d lines: %q", len(lines), lines)
 	}
 }
 

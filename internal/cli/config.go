@@ -75,8 +75,8 @@ func printFunction(s Streams, f config.FunctionInfo) {
 	row("verify_jwt", fmt.Sprint(f.VerifyJWT))
 	row("policy", string(f.Policy))
 	if l := f.Limits; l != nil {
-		row("limits", fmt.Sprintf("memory %d MB, files %d MB, CPU %d ms, wall clock %gs, request idle %gs, worker idle %gs, %d workers of %d requests",
-			l.MemoryMB, l.TmpMB, l.CPUMS, l.TimeoutS, l.IdleTimeoutS, l.WorkerIdleS, l.MaxWorkers, l.MaxConcurrency))
+		row("limits", fmt.Sprintf("memory %d MB, files %d MB, %d open files, log %d lines/s, CPU %d ms, wall clock %gs, request idle %gs, worker idle %gs, %d workers of %d requests",
+			l.MemoryMB, l.TmpMB, l.OpenFiles, l.LogLinesS, l.CPUMS, l.TimeoutS, l.IdleTimeoutS, l.WorkerIdleS, l.MaxWorkers, l.MaxConcurrency))
 		body := "off"
 		if l.MaxBodyMB != nil {
 			body = fmt.Sprintf("%g MB", *l.MaxBodyMB)

@@ -85,7 +85,10 @@ type Config struct {
 	// processor time of a request, Timeout a worker's life and IdleTimeout the
 	// wait for the first byte of an answer; [functions.<slug>] can say
 	// otherwise.
-	MemoryMB, TmpMB           int
+	MemoryMB, TmpMB int
+	// OpenFiles and LogLines bound a worker's open files, 0 for as many as its
+	// requests need, and its log, in lines a second.
+	OpenFiles, LogLines       int
 	CPU, Timeout, IdleTimeout time.Duration
 	// MaxWorkers, MaxConcurrency, WorkerIdle and BootTimeout are the limits of
 	// that name in function.Limits; [functions.<slug>] can say otherwise.
@@ -168,6 +171,8 @@ func (c *Config) DiscoverOptions(p *Project) function.Options {
 	takeGiven(c, "max-concurrency", &given.MaxConcurrency, c.MaxConcurrency)
 	takeGiven(c, "memory", &given.MemoryMB, c.MemoryMB)
 	takeGiven(c, "tmp-size", &given.TmpMB, c.TmpMB)
+	takeGiven(c, "open-files", &given.OpenFiles, c.OpenFiles)
+	takeGiven(c, "log-lines", &given.LogLines, c.LogLines)
 	takeGiven(c, "cpu", &given.CPUSoft, c.CPU/2)
 	takeGiven(c, "cpu", &given.CPUHard, c.CPU)
 	takeGiven(c, "timeout", &given.WallClock, c.Timeout)

@@ -57,6 +57,8 @@ type FunctionInfo struct {
 type LimitsInfo struct {
 	MemoryMB       int     `json:"memory_mb"`
 	TmpMB          int     `json:"tmp_mb"`
+	OpenFiles      int     `json:"open_files"`
+	LogLinesS      int     `json:"log_lines_s"`
 	CPUSoftMS      int64   `json:"cpu_soft_ms"`
 	CPUMS          int64   `json:"cpu_ms"`
 	TimeoutS       float64 `json:"timeout_s"`
@@ -108,6 +110,8 @@ func explainFunction(f *function.Function) FunctionInfo {
 		Limits: &LimitsInfo{
 			MemoryMB:       f.Limits.MemoryMB,
 			TmpMB:          f.Limits.TmpMB,
+			OpenFiles:      f.Limits.MostOpenFiles(),
+			LogLinesS:      f.Limits.LogLines,
 			CPUSoftMS:      f.Limits.CPUSoft.Milliseconds(),
 			CPUMS:          f.Limits.CPUHard.Milliseconds(),
 			TimeoutS:       f.Limits.WallClock.Seconds(),

@@ -82,7 +82,7 @@ func TestDefaults(t *testing.T) {
 		want.RequireAuth, want.Region = true, "local"
 		want.SystemWalls = "auto"
 		want.MaxBody = 20 << 20
-		want.MemoryMB, want.TmpMB = 256, 256
+		want.MemoryMB, want.TmpMB, want.LogLines = 256, 256, 1000
 		want.MaxMemory = autoMaxMemory(machineMemory())
 		want.CPU, want.Timeout, want.IdleTimeout = 2*time.Second, 400*time.Second, 150*time.Second
 		want.DataDir = c.DataDir
@@ -297,19 +297,22 @@ queue_timeout_s = 7
 max_body_mb = 3
 memory_mb = 100
 tmp_mb = 50
+open_files = 500
+log_lines_s = 10
 cpu_ms = 900
 timeout_s = 90
 [functions.b]
 timeout_s = 30
 cpu_ms = 500
 tmp_mb = 5
+open_files = 100
 max_body_mb = "off"
 max_workers = 2
 max_queue = 0
 rate_limit = "off"
 env = { OWN = "a-value-long-enough-to-show-its-end" }
 `})
-	c := mustResolve(t, cwd, Serve, nil, "--max-workers=8", "--boot-timeout=3s", "--max-queue=5", "--cpu=700ms", "--idle-timeout=20s")
+	c := mustResolve(t, cwd, Serve, nil, "--max-workers=8", "--boot-timeout=3s", "--max-queue=5", "--cpu=700ms", "--idle-timeout=20s", "--log-lines=20")
 	set, project, err := c.Discover()
 	if err != nil {
 		t.Fatal(err)
@@ -323,11 +326,11 @@ env = { OWN = "a-value-long-enough-to-show-its-end" }
 		want.MaxWorkers, want.MaxConcurrency, want.Boot = workers, 7, 3*time.Second
 		want.MaxQueue, want.QueueTime, want.Rate = 5, 7*time.Second, function.Rate{Requests: 10, Per: time.Second, Burst: 10}
 		want.MaxBody = 3 << 20
-		want.MemoryMB, want.TmpMB, want.WallClock, want.RequestIdle = 100, 50, 90*time.Second, 20*time.Second
+		want.MemoryMB, want.TmpMB, want.OpenFiles, want.LogLines, want.WallClock, want.RequestIdle = 100, 50, 500, 20, 90*time.Second, 20*time.Second
 		want.CPUSoft, want.CPUHard = 350*time.Millisecond, 700*time.Millisecond
 		if slug == "b" {
 			want.CPUSoft, want.CPUHard = 250*time.Millisecond, 500*time.Millisecond
-			want.TmpMB, want.WallClock = 5, 30*time.Second
+			want.TmpMB, want.OpenFiles, want.WallClock = 5, 100, 30*time.Second
 			want.MaxBody = function.AnyBody
 			want.MaxQueue, want.Rate = function.NoQueue, function.Rate{Unlimited: true}
 		}

@@ -274,9 +274,15 @@ func (r *tomlReader) variables(table tomlKey) map[string]string {
 // leastMemoryMB is the least memory that a worker can do with.
 const leastMemoryMB = 32
 
+const (
+	// leastOpenFiles is what Deno itself needs, and some for the function.
+	leastOpenFiles = 64
+	mostLogLines   = 1_000_000
+)
+
 // limitKeys are Selvedge's own keys, in [edge_runtime] and [functions.<slug>].
 var limitKeys = []string{
-	"memory_mb", "tmp_mb", "cpu_ms", "timeout_s", "idle_timeout_s", "max_workers", "max_concurrency",
+	"memory_mb", "tmp_mb", "open_files", "log_lines_s", "cpu_ms", "timeout_s", "idle_timeout_s", "max_workers", "max_concurrency",
 	"max_queue", "queue_timeout_s", "rate_limit", "max_body_mb",
 }
 
@@ -289,6 +295,10 @@ func (r *tomlReader) limit(l *function.Limits, name string, key tomlKey) bool {
 		l.MemoryMB = r.integer(key, leastMemoryMB, 1<<20)
 	case "tmp_mb":
 		l.TmpMB = r.integer(key, 1, 1<<20)
+	case "open_files":
+		l.OpenFiles = r.integer(key, leastOpenFiles, function.MaxOpenFiles)
+	case "log_lines_s":
+		l.LogLines = r.integer(key, 1, mostLogLines)
 	case "cpu_ms":
 		l.CPUHard = time.Duration(r.integer(key, 1, week*1000)) * time.Millisecond
 		// The soft limit retires a worker before the hard one kills it; the

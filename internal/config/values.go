@@ -154,6 +154,14 @@ func setInt(field *int, value string, least, most int) error {
 	return nil
 }
 
+func setOpenFiles(c *Config, value string) error {
+	if value == "auto" {
+		c.OpenFiles = 0
+		return nil
+	}
+	return setInt(&c.OpenFiles, value, leastOpenFiles, function.MaxOpenFiles)
+}
+
 func setRate(field *function.Rate, value string) error {
 	rate, err := function.ParseRate(value)
 	if err != nil {

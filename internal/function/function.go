@@ -103,6 +103,11 @@ type Limits struct {
 	MemoryMB int
 	// TmpMB bounds the files of a worker, in MiB.
 	TmpMB int
+	// OpenFiles bounds the files and connections that a worker has open at
+	// once; 0 where nothing is configured, see MostOpenFiles.
+	OpenFiles int
+	// LogLines bounds what a worker may log, in lines a second.
+	LogLines int
 	// CPUSoft and CPUHard bound the CPU time a request may use.
 	CPUSoft, CPUHard time.Duration
 	// WallClock bounds a worker's whole life.
@@ -142,6 +147,7 @@ func Defaults() Limits {
 	return Limits{
 		MemoryMB:       256,
 		TmpMB:          256,
+		LogLines:       1000,
 		CPUSoft:        1 * time.Second,
 		CPUHard:        2 * time.Second,
 		WallClock:      400 * time.Second,
@@ -162,6 +168,8 @@ func (l Limits) Overlay(over Limits) Limits {
 	return Limits{
 		MemoryMB:       cmp.Or(over.MemoryMB, l.MemoryMB),
 		TmpMB:          cmp.Or(over.TmpMB, l.TmpMB),
+		OpenFiles:      cmp.Or(over.OpenFiles, l.OpenFiles),
+		LogLines:       cmp.Or(over.LogLines, l.LogLines),
 		CPUSoft:        cmp.Or(over.CPUSoft, l.CPUSoft),
 		CPUHard:        cmp.Or(over.CPUHard, l.CPUHard),
 		WallClock:      cmp.Or(over.WallClock, l.WallClock),
@@ -175,6 +183,18 @@ func (l Limits) Overlay(over Limits) Limits {
 		Rate:           cmp.Or(over.Rate, l.Rate),
 		MaxBody:        cmp.Or(over.MaxBody, l.MaxBody),
 	}
+}
+
+// MaxOpenFiles is the most that OpenFiles can be.
+const MaxOpenFiles = 16 << 10
+
+// MostOpenFiles is how many files and connections a worker may have open. Where
+// nothing is configured that is some for the runtime and what the function
+// keeps, and for each request that it may have at once its own connection and a
+// few that it makes.
+func (l Limits) MostOpenFiles() int {
+	const least, each = 1024, 4
+	return cmp.Or(l.OpenFiles, min(least+each*l.MaxConcurrency, MaxOpenFiles))
 }
 
 // ValidSlug reports whether s can name a function, by the hosted platform's

@@ -159,7 +159,8 @@ func (g *group) load(l *launch, built *bundle.Bundle, boot *Boot) (*worker.Worke
 		Env:    p.opts.Env(f, built.Version(), w.ID),
 		Boot:   f.Limits.Boot,
 		Net:    f.Net,
-		Files:  openFiles(f),
+		Files:  f.Limits.MostOpenFiles(),
+		Lines:  f.Limits.LogLines,
 		Log: func(r deno.Record) {
 			r.Text = clean(r.Text)
 			p.opts.Observer.Log(f.Slug, w.ID, r)
@@ -176,14 +177,6 @@ func (g *group) load(l *launch, built *bundle.Bundle, boot *Boot) (*worker.Worke
 	}
 	boot.Load, boot.Evaluate = time.Since(loading), ready.Evaluate
 	return w, nil
-}
-
-// openFiles is how many files and connections a worker may have open: some for
-// the runtime and what the function keeps, and for each request that it may have
-// at once its own connection and a few that it makes.
-func openFiles(f *function.Function) int {
-	const least, each = 1024, 4
-	return least + each*f.Limits.MaxConcurrency
 }
 
 // loading has the launch's worker looked after while it loads.

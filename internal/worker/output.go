@@ -9,14 +9,13 @@ import (
 	"time"
 
 	"github.com/selvedge-dev/selvedge/internal/deno"
+	"github.com/selvedge-dev/selvedge/internal/function"
 )
 
-// What a worker may log: enough for the busiest honest function, and little
-// enough that one that prints without end costs the others nothing.
+// What a worker may log besides the lines a second that it is configured for.
 const (
-	logLinesPerSecond = 1000
-	logBytesPerSecond = 1 << 20
-	logBurst          = 4 // seconds' worth at once
+	logBytesPerLine = 1 << 10
+	logBurst        = 4 // seconds' worth at once
 )
 
 // tailLines is how much raw output is kept to explain an end.
@@ -31,6 +30,7 @@ type output struct {
 	recent []string
 	alive  atomic.Uint32 // counts the signs of life
 
+	perSecond      float64 // lines that may be logged
 	lines, bytes   float64 // what may be logged now
 	refilled       time.Time
 	dropped        int
@@ -40,19 +40,29 @@ type output struct {
 }
 
 func newOutput() *output {
-	o := &output{
-		lines: logLinesPerSecond * logBurst, bytes: logBytesPerSecond * logBurst,
-		refilled: time.Now(),
-	}
+	o := &output{}
+	o.allow(function.Defaults().LogLines)
 	o.frames = deno.NewFrames(o.record)
 	o.frames.OnAlive = func() { o.alive.Add(1) }
 	return o
 }
 
-// assign names the function that the output belongs to from now on.
-func (o *output) assign(secret string, log func(deno.Record)) {
+// allow sets how many lines may be logged each second.
+func (o *output) allow(lines int) {
+	o.perSecond = float64(lines)
+	o.lines = o.perSecond * logBurst
+	o.bytes = o.lines * logBytesPerLine
+	o.refilled = time.Now()
+}
+
+// assign names the function that the output belongs to from now on. lines is
+// what it may log each second, 0 for what any function may.
+func (o *output) assign(secret string, lines int, log func(deno.Record)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if lines > 0 {
+		o.allow(lines)
+	}
 	o.frames.SetSecret(secret)
 	o.log = log
 }
@@ -92,8 +102,8 @@ func (o *output) record(r deno.Record) {
 	now := time.Now()
 	passed := now.Sub(o.refilled).Seconds()
 	o.refilled = now
-	o.lines = min(o.lines+passed*logLinesPerSecond, logLinesPerSecond*logBurst)
-	o.bytes = min(o.bytes+passed*logBytesPerSecond, logBytesPerSecond*logBurst)
+	o.lines = min(o.lines+passed*o.perSecond, o.perSecond*logBurst)
+	o.bytes = min(o.bytes+passed*o.perSecond*logBytesPerLine, o.perSecond*logBytesPerLine*logBurst)
 	size := len(r.Text) + r.Cut
 	if o.lines < 1 || o.bytes < float64(len(r.Text)) {
 		o.dropped++
@@ -134,7 +144,7 @@ func (o *output) reportDropped() {
 	o.log(deno.Record{
 		Level: deno.LevelWarn,
 		Raw:   true,
-		Text:  fmt.Sprintf("%d log lines (%d bytes) were dropped: the function logs more than %d lines or %d bytes a second", o.dropped, o.droppedBytes, logLinesPerSecond, logBytesPerSecond),
+		Text:  fmt.Sprintf("%d log lines (%d bytes) were dropped: the function logs more than %.0f lines or %.0f bytes a second (log_lines_s)", o.dropped, o.droppedBytes, o.perSecond, o.perSecond*logBytesPerLine),
 	})
 	o.dropped, o.droppedBytes = 0, 0
 }

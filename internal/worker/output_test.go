@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/selvedge-dev/selvedge/internal/deno"
+	"github.com/selvedge-dev/selvedge/internal/function"
 )
 
 func TestConsole(t *testing.T) {
@@ -262,7 +263,7 @@ func TestFlood(t *testing.T) {
 					dropped = r.Text
 				}
 			}
-			if limit := int(logBytesPerSecond * (logBurst + took.Seconds() + 1)); kept > limit+deno.MaxRecord {
+			if limit := int(float64(function.Defaults().LogLines*logBytesPerLine) * (logBurst + took.Seconds() + 1)); kept > limit+deno.MaxRecord {
 				t.Errorf("%d bytes were logged, the limit is %d", kept, limit)
 			}
 			// On a slow machine records of which little is kept may all be logged.

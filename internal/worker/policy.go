@@ -23,11 +23,6 @@ func ProfileOf(f *function.Function, u deno.Unbundled) deno.Profile {
 	return p
 }
 
-// mostFiles bounds the open files of a worker that is no function yet. A
-// connection is one, and there can be as many WebSockets as its function is
-// configured for.
-const mostFiles = 16 << 10
-
 // Policy is what the system lets a worker do whose private folder is dir.
 func (h *Host) Policy(p deno.Profile, dir string) confine.Policy {
 	read, run := h.libraries()
@@ -43,7 +38,7 @@ func (h *Host) Policy(p deno.Profile, dir string) confine.Policy {
 		Run:   run,
 		Read:  append(read, h.Runtime.Bootstrap, h.Runtime.BundleDir),
 		Write: []string{dir, cache},
-		Files: mostFiles,
+		Files: function.MaxOpenFiles, // until it is a function, which may have less
 	}
 	if _, port, err := net.SplitHostPort(p.Inspect); err == nil {
 		if n, err := strconv.ParseUint(port, 10, 16); err == nil {

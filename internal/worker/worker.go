@@ -271,6 +271,9 @@ type Assignment struct {
 	// Files bounds the open files, connections among them; 0 leaves the bound
 	// that all workers have.
 	Files int
+	// Lines bounds what is logged, in lines a second; 0 for what a function
+	// without configuration has.
+	Lines int
 	// Log takes the function's output. Calls never overlap.
 	Log func(deno.Record)
 }
@@ -287,7 +290,7 @@ func (w *Worker) Load(ctx context.Context, a Assignment) (deno.Ready, error) {
 		return deno.Ready{}, fmt.Errorf("make a log secret: %w", err)
 	}
 	secret := hex.EncodeToString(raw[:])
-	w.output.assign(secret, a.Log)
+	w.output.assign(secret, a.Lines, a.Log)
 
 	if w.connections != nil {
 		if err := w.connections.follow(func(place string) { w.output.say(connected(a.Net, place)) }); err != nil {

@@ -55,8 +55,8 @@ func (e *Export) Finish(ctx context.Context, codeCache bool) error {
 	return os.Chmod(BundleDir(e.Dir), 0o711) // see Options.Hide; the owner is not who serves
 }
 
-// packCodeCache replaces the cache by one without free pages and a log: what is
-// in it is in the order of the names.
+// packCodeCache replaces the cache by one of the functions' own code, without
+// free pages and a log: what is in it is in the order of the names.
 func (e *Export) packCodeCache(ctx context.Context, cache string) error {
 	from := filepath.Join(cache, deno.CodeCache)
 	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {

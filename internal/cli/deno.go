@@ -12,7 +12,6 @@ import (
 
 	"github.com/selvedge-dev/selvedge/internal/config"
 	"github.com/selvedge-dev/selvedge/internal/deno/release"
-	"github.com/selvedge-dev/selvedge/internal/npmrc"
 )
 
 func newDeno(s Streams) *cobra.Command {
@@ -42,19 +41,9 @@ themselves; this one is for images and for machines that will have no network.`,
 			if err != nil {
 				return err
 			}
-			npm, err := npmrc.Load(npmrc.Options{ProjectDir: cfg.Functions})
-			if err != nil {
-				return usage(err)
-			}
-			warnAll(s.Err, npm.Warnings()...)
-			binary, err := release.Ensure(cmd.Context(), release.Options{
-				DataDir: cfg.DataDir, Platform: wanted, NPM: npm, Override: cfg.Deno, Progress: release.ProgressBar(s.Err),
-			})
+			binary, err := ensureDeno(cmd.Context(), s.Err, cfg, wanted)
 			if err != nil {
 				return err
-			}
-			if binary.Warning != "" {
-				warnAll(s.Err, binary.Warning)
 			}
 			path := binary.Path
 			if to != "" {

@@ -24,15 +24,16 @@ import (
 	"github.com/selvedge-dev/selvedge/internal/worker"
 )
 
-// ensureDeno finds or fetches the Deno binary, saying on w how it goes.
-func ensureDeno(ctx context.Context, w io.Writer, cfg *config.Config) (release.Binary, error) {
+// ensureDeno finds or fetches the Deno binary of a platform, saying on w how it
+// goes.
+func ensureDeno(ctx context.Context, w io.Writer, cfg *config.Config, platform release.Platform) (release.Binary, error) {
 	npm, err := npmrc.Load(npmrc.Options{ProjectDir: cfg.Functions})
 	if err != nil {
 		return release.Binary{}, usage(err)
 	}
 	warnAll(w, npm.Warnings()...)
 	binary, err := release.Ensure(ctx, release.Options{
-		DataDir: cfg.DataDir, NPM: npm, Override: cfg.Deno, Progress: release.ProgressBar(w),
+		DataDir: cfg.DataDir, Platform: platform, NPM: npm, Override: cfg.Deno, Progress: release.ProgressBar(w),
 	})
 	if err != nil {
 		return binary, err
@@ -53,7 +54,7 @@ type engine struct {
 
 // newEngine prepares the data folder and a folder for workers.
 func newEngine(ctx context.Context, w io.Writer, cfg *config.Config) (*engine, error) {
-	binary, err := ensureDeno(ctx, w, cfg)
+	binary, err := ensureDeno(ctx, w, cfg, release.HostPlatform())
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -269,5 +270,12 @@ func TestInWords(t *testing.T) {
 	}
 	if got := inWords(time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), now); !strings.HasPrefix(got, "in 7978 years") {
 		t.Errorf("far off is %q", got)
+	}
+}
+
+func TestBuildsGetNoSecrets(t *testing.T) {
+	got := buildEnviron([]string{"PATH=/bin", "JWT_SECRET=x", "SUPABASE_URL=x", "SELVEDGE_KEYS={}", "SELVEDGE_FUNCTION_SECRETS={}", "AWS_PROFILE=x", "npm_config_registry=r"})
+	if want := []string{"PATH=/bin", "npm_config_registry=r"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -161,7 +161,7 @@ func confiner(cfg *config.Config) *confine.Confiner {
 func (e *engine) Close() error { return e.runDir.Close() }
 
 // gatewayOnly are variables that a bundler has no business with.
-var gatewayOnly = []string{"JWT_SECRET", "ANON_KEY", "SERVICE_ROLE_KEY", "SUPABASE_", "AWS_", "ECS_"}
+var gatewayOnly = []string{"JWT_SECRET", "ANON_KEY", "SERVICE_ROLE_KEY", "SUPABASE_", "SELVEDGE_KEYS", "SELVEDGE_FUNCTION_SECRETS", "AWS_", "ECS_"}
 
 func buildEnviron(environ []string) []string {
 	var kept []string

@@ -39,6 +39,8 @@ type Config struct {
 	// EnvFile is the absolute path of the file that replaces the functions
 	// folder's .env, "" for that one.
 	EnvFile string
+	// FunctionSecrets are variables of every function, over those of the file.
+	FunctionSecrets map[string]Secret
 	// DataDir is the absolute path of the folder for bundles, caches, the Deno
 	// binary and sockets. It need not exist yet.
 	DataDir string
@@ -142,6 +144,7 @@ type Config struct {
 
 	cwd      string
 	environ  environ
+	keys     environ // what SELVEDGE_KEYS holds
 	resolved map[string]Setting
 	warnings []string
 }
@@ -158,7 +161,7 @@ func (c *Config) LoadProject() (*Project, error) {
 	if c.ProjectFile == "" {
 		return &Project{Dir: parent(c.Functions), EdgeRuntimeEnabled: true}, nil
 	}
-	return loadProject(c.ProjectFile, relative(c.cwd, c.ProjectFile), c.environ.lookup)
+	return loadProject(c.ProjectFile, relative(c.cwd, c.ProjectFile), c.lookup)
 }
 
 // DiscoverOptions returns what function.Discover needs. For limits the order
@@ -190,6 +193,8 @@ func (c *Config) DiscoverOptions(p *Project) function.Options {
 		Overrides:   p.Functions,
 		EdgeRuntime: edge,
 		EnvFile:     c.EnvFile,
+		Secrets:     reveal(c.FunctionSecrets),
+		SecretsFrom: functionSecretsVariable,
 	}
 }
 

@@ -74,12 +74,16 @@ func keysJSON(keys map[string]Secret) string {
 	if len(keys) == 0 {
 		return ""
 	}
-	plain := make(map[string]string, len(keys))
-	for name, key := range keys {
-		plain[name] = key.Reveal()
-	}
-	text, _ := json.Marshal(plain) // a map of strings always marshals
+	text, _ := json.Marshal(reveal(keys)) // a map of strings always marshals
 	return string(text)
+}
+
+func reveal(secrets map[string]Secret) map[string]string {
+	plain := make(map[string]string, len(secrets))
+	for name, secret := range secrets {
+		plain[name] = secret.Reveal()
+	}
+	return plain
 }
 
 // privateMembers are the members of a JWK that hold a secret (RFC 7518,

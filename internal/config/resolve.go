@@ -79,9 +79,9 @@ func Resolve(fs *pflag.FlagSet, environ []string, cwd string, command Command) (
 		value, source := c.pick(s, fs)
 		if value != "" {
 			if err := s.set(c, adapt(source, command, value)); err != nil {
-				bad := &ValueError{Source: source, Value: value, Accepts: s.accepts, Err: err}
-				if s.secret {
-					bad.Value = Mask(value)
+				bad := &ValueError{Source: source, Value: s.shown(value), Accepts: s.accepts, Err: err}
+				if source == keysVariable && !s.many {
+					bad.Source = s.env0() + " in " + keysVariable
 				}
 				errs = append(errs, bad)
 				continue
@@ -94,6 +94,10 @@ func Resolve(fs *pflag.FlagSet, environ []string, cwd string, command Command) (
 	}
 	if command == Health {
 		return c, nil
+	}
+	c.show(functionSecretsVariable, namesOf(c.FunctionSecrets))
+	if command != Build {
+		c.show(keysVariable, namesOf(c.keys))
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		half := c.resolved["tls-cert"]
@@ -129,6 +133,11 @@ func (c *Config) pick(s *setting, fs *pflag.FlagSet) (value, source string) {
 			return value, name
 		}
 	}
+	for _, name := range s.env {
+		if value := c.keys[name]; value != "" {
+			return value, keysVariable
+		}
+	}
 	return s.defaultFor(c.Command), SourceDefault
 }
 
@@ -146,9 +155,7 @@ func adapt(source string, command Command, value string) string {
 
 // note remembers a setting for Explain.
 func (c *Config) note(s *setting, value, source string) {
-	if s.secret {
-		value = Mask(value)
-	}
+	value = s.shown(value)
 	env := ""
 	if source != SourceDefault && !strings.HasPrefix(source, "--") {
 		env = "$"

@@ -27,17 +27,19 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // MarshalText returns the masked value, for JSON.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// hidden stands for a value of which nothing is shown.
+const hidden = "••••••"
+
 // Mask returns a stand-in for a secret: enough to tell two long ones apart by
 // their last four characters, nothing of a short one, "" for none.
 func Mask(value string) string {
-	const dots = "••••••"
 	switch {
 	case value == "":
 		return ""
 	case len(value) < 24 || strings.ContainsFunc(value[len(value)-4:], unprintable):
-		return dots
+		return hidden
 	}
-	return dots + value[len(value)-4:]
+	return hidden + value[len(value)-4:]
 }
 
 func unprintable(r rune) bool { return r <= ' ' || r > '~' }

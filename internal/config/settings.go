@@ -28,6 +28,9 @@ type setting struct {
 	// accepts completes "use …" in an error.
 	accepts string
 	secret  bool
+	// many is set where the value is a JSON object of secrets: their names are
+	// shown, and not even the value's last characters.
+	many bool
 	// set validates a value that is not empty and puts it into the Config.
 	set func(c *Config, value string) error
 }
@@ -40,6 +43,17 @@ func (s *setting) env0() string {
 		return ""
 	}
 	return s.env[0]
+}
+
+// shown is the value as it may be printed.
+func (s *setting) shown(value string) string {
+	switch {
+	case !s.secret:
+		return value
+	case s.many && value != "":
+		return hidden
+	}
+	return Mask(value)
 }
 
 func (s *setting) has(command Command) bool {
@@ -90,6 +104,9 @@ func settings() []setting {
 			help:    "variables for the functions, `FILE` (default: .env in the functions folder)",
 			accepts: "a file of NAME=value lines",
 			set:     func(c *Config, v string) error { return c.setFile(&c.EnvFile, v) }},
+		{env: []string{functionSecretsVariable}, secret: true, many: true,
+			accepts: "a JSON object of strings: variables for the functions, over those of --env-file",
+			set:     func(c *Config, v string) error { return c.setFunctionSecrets(v) }},
 		{flag: "data-dir", env: []string{"SELVEDGE_DATA_DIR"},
 			help:    "bundles, caches and the Deno binary, `DIR` (default: selvedge in the user's cache folder)",
 			accepts: "a folder that can be written to",
@@ -265,6 +282,10 @@ func settings() []setting {
 			accepts: "a name of small letters, digits and -",
 			set:     func(c *Config, v string) error { return setName(&c.Region, v) }},
 
+		// Before what it may hold.
+		{env: []string{keysVariable}, commands: servers, secret: true, many: true,
+			accepts: "a JSON object of strings: the variables below, where they are not set by themselves",
+			set:     func(c *Config, v string) error { return c.setKeysObject(v) }},
 		{env: []string{"JWT_SECRET"}, commands: servers, secret: true,
 			accepts: "the project's JWT secret",
 			set:     func(c *Config, v string) error { c.JWTSecret = Secret(v); return nil }},

@@ -25,19 +25,22 @@ func (e environment) clone() environment {
 	return environment{maps.Clone(e.values), maps.Clone(e.sources)}
 }
 
-// readSharedEnv reads what all functions share: [edge_runtime.secrets], then
-// the variables file.
+// readSharedEnv reads what all functions share, the later of these winning:
+// [edge_runtime.secrets], the variables file, Options.Secrets.
 func (d *discovery) readSharedEnv(root folder) error {
 	d.sharedEnv = environment{}.clone()
 	d.merge(d.sharedEnv, d.EdgeRuntime.Secrets, d.EdgeRuntime.File+" [edge_runtime.secrets]")
 	file := d.EnvFile
-	if file == "" {
-		if !root.hasFile(".env") {
-			return nil
-		}
+	if file == "" && root.hasFile(".env") {
 		file = filepath.Join(d.Root, ".env")
 	}
-	return d.mergeFile(d.sharedEnv, file)
+	if file != "" {
+		if err := d.mergeFile(d.sharedEnv, file); err != nil {
+			return err
+		}
+	}
+	d.merge(d.sharedEnv, d.Secrets, d.SecretsFrom)
+	return nil
 }
 
 // functionEnv returns the variables of one function, the later of these

@@ -51,6 +51,18 @@ func TestEnvMergeOrder(t *testing.T) {
 	if want := map[string]string{"A": "secret", "B": "custom"}; !maps.Equal(b.Env, want) {
 		t.Errorf("with --env-file: %v", b.Env)
 	}
+
+	set = discover(t, project, func(o *Options) {
+		change(o)
+		o.Secrets, o.SecretsFrom = map[string]string{"A": "store", "B": "store", "D": "store", "SUPABASE_URL": "evil"}, "the store"
+	})
+	a, _ = set.Lookup("a")
+	if want := map[string]string{"A": "store", "B": "store", "C": "own", "D": "table"}; !maps.Equal(a.Env, want) || a.EnvSource["B"] != "the store" {
+		t.Errorf("with secrets: %v from %v", a.Env, a.EnvSource)
+	}
+	if w := set.Warnings(); len(w) != 4 || !strings.HasPrefix(w[2], "the store: SUPABASE_URL skipped") {
+		t.Errorf("with secrets: warnings %q", w)
+	}
 }
 
 func TestParseDotenv(t *testing.T) {

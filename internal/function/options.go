@@ -27,6 +27,10 @@ type Options struct {
 	// EnvFile is the absolute path of the file that replaces Root/.env; ""
 	// takes Root/.env where it exists. A file named here has to exist.
 	EnvFile string
+	// Secrets are variables of every function, over those of the file.
+	// SecretsFrom names where they come from.
+	Secrets     map[string]string
+	SecretsFrom string
 }
 
 // EdgeRuntime is what holds for every function unless its own Override says

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/selvedge-dev/selvedge/internal/config"
+	"github.com/selvedge-dev/selvedge/internal/deploy"
 	"github.com/selvedge-dev/selvedge/internal/machine"
 )
 
@@ -68,10 +69,13 @@ func Main(ctx context.Context, args []string, s Streams) int {
 	var coded *codedError
 	var value *config.ValueError
 	var folder *config.FolderError
+	var problem *deploy.Problem
 	switch {
 	case errors.As(err, &coded):
 		return coded.code
 	case errors.As(err, &value), errors.As(err, &folder):
+		return exitUsage
+	case errors.As(err, &problem) && problem.Usage:
 		return exitUsage
 	default:
 		return exitFail

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/selvedge-dev/selvedge/internal/function"
+	"github.com/selvedge-dev/selvedge/internal/suggest"
 )
 
 func env(values map[string]string) func(string) (string, bool) {
@@ -201,8 +202,8 @@ func TestSuggest(t *testing.T) {
 	for word, want := range map[string]string{
 		"verifyjwt": "verify_jwt", "entry_point": "entrypoint", "memory": "memory_mb", "cpu": "cpu_ms", "polciy": "policy", "zzz": "", "x": "",
 	} {
-		if got := suggest(word, append(functionKeys, limitKeys...)); got != want {
-			t.Errorf("suggest(%q) = %q, want %q", word, got, want)
+		if got := suggest.Nearest(word, append(functionKeys, limitKeys...)); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
 		}
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/selvedge-dev/selvedge/internal/suggest"
 )
 
 // SourceDefault is the Source of a setting that nobody set.
@@ -229,7 +231,7 @@ func (c *Config) checkNames(table []setting) {
 		if !ok {
 			continue
 		}
-		if near := suggest(rest, known); near != "" && near != rest {
+		if near := suggest.Nearest(rest, known); near != "" && near != rest {
 			c.warn("the variable %s is not known; did you mean %s%s?", name, prefix, near)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"github.com/selvedge-dev/selvedge/internal/function"
+	"github.com/selvedge-dev/selvedge/internal/suggest"
 )
 
 // A tomlKey is a value of the file under its full dotted name.
@@ -73,7 +74,7 @@ func (r *tomlReader) wrongType(key tomlKey, want string) {
 // unknown warns of a key that nobody reads.
 func (r *tomlReader) unknown(key tomlKey, name, table string, known []string) {
 	hint := "it is ignored"
-	if near := suggest(name, known); near != "" {
+	if near := suggest.Nearest(name, known); near != "" {
 		hint = fmt.Sprintf("did you mean %s? It is ignored", near)
 	}
 	r.warn(key, "[%s] has no such key; %s", table, hint)

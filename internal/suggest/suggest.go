@@ -1,11 +1,12 @@
-package config
+// Package suggest finds the word that a misspelt one was probably meant to be.
+package suggest
 
 import "strings"
 
-// suggest returns the candidate that word was probably meant to be, "" when
+// Nearest returns the candidate that word was probably meant to be, "" when
 // none is near: one that goes on where word ends, or one with up to a third of
 // its letters wrong.
-func suggest(word string, candidates []string) string {
+func Nearest(word string, candidates []string) string {
 	best, bestDistance := "", 1<<10
 	for _, candidate := range candidates {
 		d := distance(word, candidate)

@@ -4,13 +4,16 @@ GO ?= go
 # The race detector needs a C compiler; without one the tests run plainly.
 RACE := $(shell $(GO) env CGO_ENABLED | grep -q 1 && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 
-.PHONY: run build test vet lint unit e2e test-container fuzz bench bench-quick chaos compatibility tidy-check clean
+.PHONY: run build generate test vet lint unit e2e test-container fuzz bench bench-quick chaos compatibility tidy-check clean
 
 run: ## serve the functions of this folder, reload on save
 	$(GO) run ./cmd/selvedge dev
 
 build: ## bin/selvedge
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" -o bin/selvedge ./cmd/selvedge
+
+generate: ## the committed files that are made from the code
+	$(GO) generate ./...
 
 test: vet lint unit e2e ## everything, with the real Deno
 

@@ -21,6 +21,8 @@ type attempt struct {
 	// native is set where Deno is in the way of the attempt, not of what it
 	// stands for.
 	native bool
+	// unbundled is set where it is made by a function that runs from source.
+	unbundled bool
 	// ends is set where the refusal ends the process.
 	ends bool
 }
@@ -63,6 +65,7 @@ type targets struct {
 	DataDir  string   `json:"dataDir"`  // the server's data
 	Victim   string   `json:"victim"`   // the temporary folder of another function's worker
 	Bundle   string   `json:"bundle"`   // the folder of all bundles
+	Package  string   `json:"package"`  // a module of a package that functions run from
 	Abstract string   `json:"abstract"` // an abstract socket's name
 	Library  string   `json:"library"`  // a shared library of the system
 	Driver   string   `json:"driver"`   // a graphics driver that is a trap
@@ -165,6 +168,17 @@ func files() []attempt {
 		{name: "write into the code cache", source: `
 			Deno.writeTextFileSync(p.dataDir + "/cache/v8_code_cache_v2", "x", { append: true });
 			return "written"`},
+		{name: "poison the package cache from an unbundled function", unbundled: true, also: needPaths, source: `
+			Deno.writeTextFileSync(p.package, "\n// poison\n", { append: true });
+			return "written"`},
+		{name: "by putting a module into it", unbundled: true, also: needPaths, source: `
+			Deno.writeTextFileSync(p.package.replace(/[^/]*$/, "added.js"), "// poison");
+			return "written"`},
+		{name: "by another package in its place", unbundled: true, also: needPaths, source: `
+			const dir = p.package.replace(/\/[^/]*$/, "");
+			Deno.renameSync(dir, dir + "-away");
+			Deno.renameSync(dir + "-away", dir);
+			return "moved"`},
 		{name: "write by SQLite's VACUUM INTO", also: needPaths, source: `
 			const { DatabaseSync } = await import("node:sqlite");
 			new DatabaseSync(":memory:").exec("VACUUM INTO '" + p.dir + "/vacuumed'");

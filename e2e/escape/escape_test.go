@@ -213,11 +213,21 @@ func setUp(t *testing.T, args ...string) *stage {
 	write("control/attempt.js", string(wrapper))
 	write("functions/attacker/index.ts", `import { attempt } from "../_shared/attempt.js";
 		Deno.serve(async (req) => new Response(await attempt(await req.json())));`)
+	// Its package is in the cache as Deno would have put it there, and requires
+	// what no bundler finds.
+	s.targets.Package = write("data/packages/npm/registry.npmjs.org/odd/1.0.0/other.js", "module.exports = 1;\n")
+	write("data/packages/npm/registry.npmjs.org/odd/1.0.0/index.js", `module.exports = require(["./", "other.js"].join(""));`)
+	write("data/packages/npm/registry.npmjs.org/odd/1.0.0/package.json", `{"name":"odd","version":"1.0.0","main":"index.js"}`)
+	write("data/packages/npm/registry.npmjs.org/odd/registry.json", `{"name":"odd","dist-tags":{"latest":"1.0.0"},"time":{"1.0.0":"2024-01-01T00:00:00+00:00"},"_deno.packumentFormat":"full",
+		"versions":{"1.0.0":{"version":"1.0.0","dist":{"tarball":"https://registry.npmjs.org/odd/-/odd-1.0.0.tgz","integrity":"sha512-AAAA"}}}}`)
+	write("functions/unbundled/index.ts", `import { attempt } from "../_shared/attempt.js";
+		import odd from "npm:odd@1.0.0";
+		Deno.serve(async (req) => new Response(odd === 1 ? await attempt(await req.json()) : "the package is not there"));`)
 	write("functions/victim/index.ts", `const code = "`+secret+`";
 		Deno.writeTextFileSync(Deno.env.get("TMPDIR") + "/secret", code);
 		Deno.serve(() => new Response(Deno.env.get("TMPDIR")));`)
 	write("functions/victim/.env", "VICTIM_KEY="+secret+"\n")
-	write("config.toml", "[functions.attacker]\npolicy = \"oneshot\"\nmax_workers = 2\n[functions.victim]\ntimeout_s = 3600\n")
+	write("config.toml", "[functions.attacker]\npolicy = \"oneshot\"\nmax_workers = 2\n[functions.unbundled]\npolicy = \"oneshot\"\nmax_workers = 2\n[functions.victim]\ntimeout_s = 3600\n")
 	write("private/x", "")
 	s.control = write("control/control.js", `import { attempt } from "./attempt.js";
 		console.log(await attempt(JSON.parse(Deno.readTextFileSync(Deno.args[0]))));
@@ -261,7 +271,7 @@ func (s *stage) makeDatabase(t *testing.T) {
 	if err := os.WriteFile(file, []byte(script), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := s.run(t, false, file, s.targets.Database, secret); err != nil {
+	if out, err := s.run(t, false, false, file, s.targets.Database, secret); err != nil {
 		t.Fatalf("make a database: %v\n%s", err, out)
 	}
 }
@@ -270,7 +280,11 @@ func (s *stage) makeDatabase(t *testing.T) {
 func (s *stage) held(t *testing.T, a attempt) string {
 	t.Helper()
 	before := s.service.asked(t)
-	said := s.call(t, "attacker", s.request(t, a))
+	slug := "attacker"
+	if a.unbundled {
+		slug = "unbundled"
+	}
+	said := s.call(t, slug, s.request(t, a))
 	// Looking takes a connection to each of its addresses.
 	if n := s.service.asked(t) - before - int64(len(s.service.addresses)); n > 0 {
 		said = fmt.Sprintf("ESCAPED: the service was asked %d times; it said %s", n, said)
@@ -298,7 +312,7 @@ func (s *stage) open(t *testing.T, a attempt, walls bool) string {
 		t.Fatal(err)
 	}
 	before := s.service.asked(t)
-	out, err := s.run(t, walls, s.control, file)
+	out, err := s.run(t, walls, a.unbundled, s.control, file)
 	if s.service.asked(t)-before > int64(len(s.service.addresses)) {
 		return "ESCAPED: the service was asked"
 	}
@@ -318,7 +332,7 @@ func (s *stage) open(t *testing.T, a attempt, walls bool) string {
 // run runs a script with all of Deno's permissions, and with the variables that
 // attempts look for where functions have theirs. Its temporary folder is that of
 // its first argument.
-func (s *stage) run(t *testing.T, walls bool, script string, args ...string) ([]byte, error) {
+func (s *stage) run(t *testing.T, walls, unbundled bool, script string, args ...string) ([]byte, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -333,7 +347,11 @@ func (s *stage) run(t *testing.T, walls bool, script string, args ...string) ([]
 	}
 	if walls {
 		var err error
-		if cmd, err = walledCommand(ctx, cmd.Args, environ, script, cache, filepath.Dir(tmp)); err != nil {
+		w := walled{Args: cmd.Args, Environ: environ, Script: script, Cache: cache, Dir: filepath.Dir(tmp)}
+		if unbundled {
+			w.Packages = filepath.Join(s.targets.DataDir, "packages")
+		}
+		if cmd, err = walledCommand(ctx, w); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -21,6 +21,8 @@ func native() []attempt {
 			return got(c("open", text("/proc/" + p.gateway + "/mem"), 0))`},
 		{name: "write a file elsewhere", needs: needPaths, source: `
 			return got(c("open", text(p.dir + "/native"), 0o101, 0o600))`},
+		{name: "poison the package cache from an unbundled function", unbundled: true, needs: needPaths, source: `
+			return got(c("open", text(p.package), 0o2001))`},
 		{name: "make a folder elsewhere", needs: needPaths, source: `
 			return done(c("mkdir", text(p.dir + "/made"), 0o700))`},
 		{name: "run a program", needs: needPaths, source: `

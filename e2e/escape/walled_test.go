@@ -61,16 +61,18 @@ type walled struct {
 	Script  string // in the place of the bootstrap, its folder in that of the bundles
 	Cache   string
 	Dir     string // the private folder
+	// Packages is the package cache of one that runs from source, "" for others.
+	Packages string
 }
 
-// walledCommand starts args by way of this program: walls are put up by a thread
+// walledCommand starts it by way of this program: walls are put up by a thread
 // of its own, which would not be in the network of the test's thread.
-func walledCommand(ctx context.Context, args, environ []string, script, cache, dir string) (*exec.Cmd, error) {
-	raw, err := json.Marshal(walled{Args: args, Environ: environ, Script: script, Cache: cache, Dir: dir})
+func walledCommand(ctx context.Context, w walled) (*exec.Cmd, error) {
+	raw, err := json.Marshal(w)
 	if err != nil {
 		return nil, err
 	}
-	file := dir + ".json"
+	file := w.Dir + ".json"
 	if err := os.WriteFile(file, raw, 0o600); err != nil {
 		return nil, err
 	}
@@ -95,10 +97,14 @@ func runWalled(file string) int {
 		return 2
 	}
 	host := &worker.Host{Runtime: deno.Runtime{Binary: w.Args[0], Bootstrap: w.Script, BundleDir: filepath.Dir(w.Script), CacheDir: w.Cache}}
+	var profile deno.Profile
+	if w.Packages != "" {
+		profile.Unbundled = deno.Unbundled{CacheDir: w.Packages, OwnDir: w.Cache}
+	}
 	cmd := exec.Command(w.Args[0], w.Args[1:]...)
 	cmd.Dir = filepath.Join(w.Dir, deno.TempDir)
 	cmd.Env, cmd.Stdout, cmd.Stderr = w.Environ, os.Stdout, os.Stderr
-	if _, err := confine.New().Start(cmd, host.Policy(deno.Profile{}, w.Dir)); err != nil {
+	if _, err := confine.New().Start(cmd, host.Policy(profile, w.Dir)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}

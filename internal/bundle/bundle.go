@@ -91,8 +91,9 @@ type Options struct {
 	Environ []string
 	// Deny are the addresses that nothing is downloaded from.
 	Deny egress.Deny
-	// Hide has the bundles' folder show its content to nobody but root: workers
-	// can read a bundle whose name they know, and do not learn those of others.
+	// Hide has the folders of the bundles and of what workers make of them show
+	// their content to nobody but root: workers can use one whose name they know,
+	// and do not learn those of others.
 	Hide bool
 	// Confiner is what the system has to keep bundlers from files that are no
 	// part of the function; nil for nothing.
@@ -105,9 +106,12 @@ func BundleDir(dataDir string) string { return filepath.Join(dataDir, "bundles")
 // PackageCache is the DENO_DIR that packages are downloaded to.
 func PackageCache(dataDir string) string { return filepath.Join(dataDir, "packages") }
 
+// ownDirs is the folder of what workers of functions that run from source keep.
+func ownDirs(dataDir string) string { return filepath.Join(dataDir, "own") }
+
 // NewBuilder prepares the folders.
 func NewBuilder(o Options) (*Builder, error) {
-	for _, dir := range []string{BundleDir(o.DataDir), filepath.Join(PackageCache(o.DataDir), "dl"), recordDir(o.DataDir)} {
+	for _, dir := range []string{BundleDir(o.DataDir), ownDirs(o.DataDir), filepath.Join(PackageCache(o.DataDir), "dl"), recordDir(o.DataDir)} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, fmt.Errorf("prepare the bundle store: %w; choose a writable folder with --data-dir", err)
 		}
@@ -116,6 +120,7 @@ func NewBuilder(o Options) (*Builder, error) {
 		// In vain where the folder is read-only or somebody else's. `selvedge
 		// doctor` says so.
 		_ = os.Chmod(BundleDir(o.DataDir), 0o311)
+		_ = os.Chmod(ownDirs(o.DataDir), 0o311)
 	}
 	if err := deno.PrepareCacheDir(PackageCache(o.DataDir)); err != nil {
 		return nil, err
@@ -196,7 +201,7 @@ func (b *Builder) build(ctx context.Context, f *function.Function, key string) (
 	began := time.Now()
 	known, _ := b.prebuilt(f)
 	if known == nil {
-		known = b.recall(key)
+		known = b.recall(f, key)
 	}
 	if known != nil {
 		known.Cached, known.Took = true, time.Since(began)

@@ -33,15 +33,14 @@ func (e *Export) Finish(ctx context.Context, codeCache bool) error {
 	} else if err := e.packCodeCache(ctx, cache); err != nil {
 		return fmt.Errorf("pack the code cache: %w", err)
 	}
-	// What Deno has noted while functions ran from their packages; it cannot
-	// note anything where the folder is served from.
+	// What Deno has noted while it built.
 	packages := PackageCache(e.Dir)
 	entries, err := os.ReadDir(packages)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for _, entry := range entries {
-		if name := entry.Name(); name != "npm" {
+		if name := entry.Name(); name != deno.NPMDir {
 			if err := os.RemoveAll(filepath.Join(packages, name)); err != nil {
 				return err
 			}

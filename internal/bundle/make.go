@@ -83,20 +83,34 @@ func (a *attempt) finish(made *Bundle) (*Bundle, error) {
 	if made.Digest, made.Size, err = digest(a.tree); err != nil {
 		return nil, fmt.Errorf("bundle function %s: %w", f.Slug, err)
 	}
-	mac := hmac.New(sha256.New, a.salt)
-	mac.Write([]byte(made.Digest))
-	made.Name = hex.EncodeToString(mac.Sum(nil)[:16])
+	made.Name = a.secretName(made.Digest)
 	made.Dir = filepath.Join(BundleDir(a.opts.DataDir), made.Name)
 	made.Module = filepath.Join(made.Dir, a.entry)
 	if made.Unbundled.CacheDir != "" {
 		made.Unbundled.Config = moved(made.Unbundled.Config, a.tree, made.Dir)
 		made.Unbundled.ImportMap = moved(made.Unbundled.ImportMap, a.tree, made.Dir)
+		made.Unbundled.OwnDir = a.ownDir(f)
 	}
 	err = os.Rename(a.tree, made.Dir)
 	if err != nil && !errors.Is(err, fs.ErrExist) && !isNotEmpty(err) {
 		return nil, fmt.Errorf("store bundle of function %s: %w; check the space and rights of %s, or choose another --data-dir", f.Slug, err, a.opts.DataDir)
 	}
 	return made, nil // the same content was there already
+}
+
+// secretName names what belongs to a bundle: equal content has one name, which
+// is known to nobody without the installation's salt.
+func (b *Builder) secretName(content string) string {
+	mac := hmac.New(sha256.New, b.salt)
+	mac.Write([]byte(content))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// ownDir is where Deno keeps what it makes of a function that runs from source,
+// one version after the other. Its name says nothing to those who know names of
+// bundles, which are in the command lines of workers.
+func (b *Builder) ownDir(f *function.Function) string {
+	return filepath.Join(ownDirs(b.opts.DataDir), b.secretName(fmt.Sprintf("own %q %q", f.Slug, f.Entrypoint)))
 }
 
 func moved(file, from, to string) string {

@@ -110,6 +110,7 @@ func (b *Builder) prebuilt(f *function.Function) (*Bundle, error) {
 	}
 	if made.Unbundled != (deno.Unbundled{}) {
 		made.Unbundled.CacheDir = PackageCache(dir)
+		made.Unbundled.OwnDir = b.ownDir(f)
 		made.Unbundled.Config = joined(made.Dir, made.Unbundled.Config)
 		made.Unbundled.ImportMap = joined(made.Dir, made.Unbundled.ImportMap)
 	}

@@ -72,7 +72,7 @@ func (b *Builder) load(key string) *record {
 
 // recall returns the bundle of an earlier build if nothing it was made from
 // has changed since, nil otherwise.
-func (b *Builder) recall(key string) *Bundle {
+func (b *Builder) recall(f *function.Function, key string) *Bundle {
 	r := b.load(key)
 	if r == nil {
 		return nil
@@ -89,8 +89,11 @@ func (b *Builder) recall(key string) *Bundle {
 	if _, err := os.Stat(made.Module); err != nil {
 		return nil
 	}
+	if made.Unbundled != (deno.Unbundled{}) {
+		made.Unbundled.OwnDir = b.ownDir(f)
+	}
 	if cache := made.Unbundled.CacheDir; cache != "" {
-		if _, err := os.Stat(filepath.Join(cache, "npm")); err != nil {
+		if _, err := os.Stat(filepath.Join(cache, deno.NPMDir)); err != nil {
 			return nil // it runs from there
 		}
 	}
@@ -102,7 +105,7 @@ func (b *Builder) recall(key string) *Bundle {
 
 // Unchanged reports whether f's bundle is known and up to date.
 func (b *Builder) Unchanged(f *function.Function) bool {
-	return b.CheckPrebuilt(f) == nil || b.recall(b.key(f)) != nil
+	return b.CheckPrebuilt(f) == nil || b.recall(f, b.key(f)) != nil
 }
 
 // Inputs returns the absolute paths of the files that the function's last

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/selvedge-dev/selvedge/internal/deno"
 	"github.com/selvedge-dev/selvedge/internal/function"
 )
 
@@ -96,10 +97,10 @@ func (a *attempt) finishModule(module string) (sources, error) {
 		abs = links.project(abs)
 		virtual := ""
 		switch {
-		case within(filepath.Join(cache, "npm"), abs):
+		case within(filepath.Join(cache, deno.NPMDir), abs):
 			found.packages = true
 			found.cached = append(found.cached, abs)
-			rel, _ := filepath.Rel(filepath.Join(cache, "npm"), abs)
+			rel, _ := filepath.Rel(filepath.Join(cache, deno.NPMDir), abs)
 			virtual = "npm/" + filepath.ToSlash(rel)
 			if i < len(contents) {
 				contents[i] = nil // nobody debugs it here, and it is most of the map

@@ -54,8 +54,11 @@ type Net struct {
 // Unbundled says where the packages of a function that cannot be bundled are.
 // The zero value means that the function is bundled.
 type Unbundled struct {
-	// CacheDir is the DENO_DIR with the packages.
+	// CacheDir is the DENO_DIR with the packages, which workers only read.
 	CacheDir string
+	// OwnDir is the DENO_DIR of its workers and of no others'; see
+	// PrepareOwnDir.
+	OwnDir string `json:"-"`
 	// Config and ImportMap are absolute paths, "" for none.
 	Config, ImportMap string
 	// Registries are the lines of .npmrc that name registries, without
@@ -117,7 +120,7 @@ func (r Runtime) Args(p Profile, dir string) []string {
 	if u := p.Unbundled; u.CacheDir == "" {
 		args = append(args, "--no-config", "--no-npm")
 	} else {
-		read += "," + listed(filepath.Join(u.CacheDir, "npm"))
+		read += "," + listed(filepath.Join(u.CacheDir, NPMDir))
 		args = append(args, "--node-modules-dir=none")
 		if u.Config != "" {
 			args = append(args, "--config="+u.Config)
@@ -150,6 +153,14 @@ func (r Runtime) allowNet(p Profile, dir string) string {
 	return "--allow-net=" + strings.Join(list, ",")
 }
 
+// DenoDir is the DENO_DIR of a worker, to which Deno writes.
+func (r Runtime) DenoDir(p Profile) string {
+	if p.Unbundled != (Unbundled{}) {
+		return p.Unbundled.OwnDir
+	}
+	return r.CacheDir
+}
+
 // listed returns a path as an item of a list of permissions, where a comma is
 // written twice.
 func listed(path string) string { return strings.ReplaceAll(path, ",", ",,") }
@@ -158,13 +169,9 @@ func listed(path string) string { return strings.ReplaceAll(path, ",", ",,") }
 // supervisor's own is passed on but what a process needs to find its libraries,
 // time zone and certificates; the function's variables come with the load.
 func (r Runtime) Env(p Profile, dir string, lookup func(string) (string, bool)) []string {
-	cache := r.CacheDir
-	if p.Unbundled.CacheDir != "" {
-		cache = p.Unbundled.CacheDir
-	}
 	tmp := filepath.Join(dir, TempDir)
 	env := []string{
-		"DENO_DIR=" + cache,
+		"DENO_DIR=" + r.DenoDir(p),
 		"DENO_NO_UPDATE_CHECK=1",
 		// A node:http server of the function binds this, whatever port it names.
 		"DENO_SERVE_ADDRESS=unix:" + filepath.Join(dir, NodeSocket),

@@ -114,8 +114,8 @@ func TestEnv(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	host["TZ"] = "Asia/Tokyo"
-	got = r.Env(Profile{Unbundled: Unbundled{CacheDir: "/d/packages"}}, "/run/w1", lookup)
-	if !slices.Contains(got, "TZ=Asia/Tokyo") || slices.Contains(got, "TZ=UTC") || !slices.Contains(got, "DENO_DIR=/d/packages") {
+	got = r.Env(Profile{Unbundled: Unbundled{CacheDir: "/d/packages", OwnDir: "/d/own/x"}}, "/run/w1", lookup)
+	if !slices.Contains(got, "TZ=Asia/Tokyo") || slices.Contains(got, "TZ=UTC") || !slices.Contains(got, "DENO_DIR=/d/own/x") {
 		t.Errorf("%q", got)
 	}
 }
@@ -174,6 +174,35 @@ func TestPrepareCacheDir(t *testing.T) {
 		}
 		if err := os.MkdirAll(filepath.Dir(stored), 0o755); err == nil {
 			t.Error("there can be storage")
+		}
+	}
+}
+
+func TestPrepareOwnDir(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	packages, dir := filepath.Join(root, "packages"), filepath.Join(root, "own", "x")
+	if err := os.MkdirAll(filepath.Join(packages, NPMDir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	link, precious := filepath.Join(dir, NPMDir), filepath.Join(root, "precious")
+	for name, before := range map[string]func() error{
+		"as it was":         func() error { return nil },
+		"of other packages": func() error { return errors.Join(os.Remove(link), os.Symlink(root, link)) },
+		"a folder":          func() error { return errors.Join(os.Remove(link), os.MkdirAll(filepath.Join(link, "a"), 0o755)) },
+		"a link out of it":  func() error { return errors.Join(os.Remove(link), os.Symlink(precious, link)) },
+		"and for what is no": func() error {
+			return errors.Join(os.Remove(filepath.Join(dir, "location_data")), os.Symlink(precious, filepath.Join(dir, "location_data")))
+		},
+	} {
+		if err := errors.Join(PrepareOwnDir(dir, packages), os.WriteFile(precious, []byte("kept"), 0o600), before(), PrepareOwnDir(dir, packages)); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if at, err := os.Readlink(link); err != nil || at != filepath.Join(packages, NPMDir) {
+			t.Errorf("%s: it leads to %s, %v", name, at, err)
+		}
+		if b, err := os.ReadFile(precious); err != nil || string(b) != "kept" {
+			t.Errorf("%s: a file elsewhere is %q, %v", name, b, err)
 		}
 	}
 }

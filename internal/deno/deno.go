@@ -50,11 +50,41 @@ func PrepareCacheDir(dir string) error {
 		err = nil
 	}
 	if err == nil {
-		err = os.WriteFile(blocker, nil, 0o444)
+		var f *os.File
+		if f, err = os.OpenFile(blocker, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o444); err == nil { // it follows no link
+			err = f.Close()
+		} else if errors.Is(err, fs.ErrExist) {
+			err = nil // another server was faster
+		}
 	}
 	// Where this cannot be written to, workers cannot either.
 	if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EROFS) {
 		return fmt.Errorf("prepare the cache: %w", err)
+	}
+	return nil
+}
+
+// NPMDir is the folder of a DENO_DIR that npm packages are in.
+const NPMDir = "npm"
+
+// PrepareOwnDir makes a DENO_DIR for the workers of one function that runs from
+// source. Its packages are those of another DENO_DIR, by a link: what Deno
+// writes, such as what it compiled of them, goes to dir, so that a function
+// which can write more than Deno lets it changes nothing for others.
+func PrepareOwnDir(dir, packages string) error {
+	if err := PrepareCacheDir(dir); err != nil {
+		return err
+	}
+	link, target := filepath.Join(dir, NPMDir), filepath.Join(packages, NPMDir)
+	if at, err := os.Readlink(link); err == nil && at == target {
+		return nil
+	}
+	err := os.RemoveAll(link)
+	if err == nil {
+		err = os.Symlink(target, link)
+	}
+	if at, _ := os.Readlink(link); err != nil && at != target { // another worker may have been faster
+		return fmt.Errorf("prepare the function's cache: %w", err)
 	}
 	return nil
 }

@@ -244,7 +244,7 @@ func (b *plainBuilder) BuildUnbundled(ctx context.Context, f *function.Function)
 	b.mu.Unlock()
 	made, err := b.make(f, "globalThis.unbundled = true;\n"+read(f.Entrypoint))
 	if err == nil {
-		made.Unbundled = deno.Unbundled{CacheDir: filepath.Join(b.dir, "packages")}
+		made.Unbundled = deno.Unbundled{CacheDir: filepath.Join(b.dir, "packages"), OwnDir: filepath.Join(b.dir, "own")}
 	}
 	return made, err
 }

@@ -3,6 +3,7 @@ package worker
 import (
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -30,14 +31,13 @@ func (h *Host) Policy(p deno.Profile, dir string) confine.Policy {
 	if prebuilt := h.Runtime.PrebuiltDir; prebuilt != "" {
 		read = append(read, prebuilt)
 	}
-	cache := h.Runtime.CacheDir
-	if p.Unbundled.CacheDir != "" {
-		cache = p.Unbundled.CacheDir
+	if packages := p.Unbundled.CacheDir; packages != "" {
+		read = append(read, filepath.Join(packages, deno.NPMDir))
 	}
 	policy := confine.Policy{
 		Run:   run,
 		Read:  append(read, h.Runtime.Bootstrap, h.Runtime.BundleDir),
-		Write: []string{dir, cache},
+		Write: []string{dir, h.Runtime.DenoDir(p)},
 		Files: function.MaxOpenFiles, // until it is a function, which may have less
 	}
 	if _, port, err := net.SplitHostPort(p.Inspect); err == nil {

@@ -159,6 +159,11 @@ func (w *Worker) prepare(h *Host) (l *net.UnixListener, err error) {
 			return nil, err
 		}
 	}
+	if u := w.Profile.Unbundled; u != (deno.Unbundled{}) {
+		if err := deno.PrepareOwnDir(u.OwnDir, u.CacheDir); err != nil {
+			return nil, err
+		}
+	}
 	if rc := w.Profile.Unbundled.Registries; rc != "" {
 		// The folder is the worker's HOME, where Deno looks for it.
 		if err := os.WriteFile(filepath.Join(tmp, ".npmrc"), []byte(rc), 0o600); err != nil {

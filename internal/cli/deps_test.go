@@ -28,6 +28,7 @@ func TestImportsPointDown(t *testing.T) {
 		"suggest":       "",
 		"deploy":        "stack suggest",
 		"stack":         "",
+		"cost":          "",
 		"machine":       "",
 		"vitals":        "",
 		"deno":          "egress",

@@ -18,6 +18,7 @@ import (
 
 // secretsAPI are the calls of Secrets Manager that a store makes.
 type secretsAPI interface {
+	DescribeSecret(context.Context, *secretsmanager.DescribeSecretInput, ...func(*secretsmanager.Options)) (*secretsmanager.DescribeSecretOutput, error)
 	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
 	CreateSecret(context.Context, *secretsmanager.CreateSecretInput, ...func(*secretsmanager.Options)) (*secretsmanager.CreateSecretOutput, error)
 	PutSecretValue(context.Context, *secretsmanager.PutSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.PutSecretValueOutput, error)
@@ -67,6 +68,24 @@ type SecretValue struct {
 	// Deleted is set where the secret waits for its end; it can be read after
 	// it is restored.
 	Deleted bool
+}
+
+// Describe returns what Read does, without the values.
+func (s *SecretStore) Describe(ctx context.Context) (*SecretValue, error) {
+	out, err := s.api.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &s.Name})
+	switch {
+	case isAbsent(err):
+		return nil, nil
+	case err != nil:
+		return nil, s.explain("look for the secret "+s.Name, err)
+	}
+	v := &SecretValue{ARN: aws.ToString(out.ARN), Created: aws.ToTime(out.LastChangedDate), Deleted: out.DeletedDate != nil}
+	for id, labels := range out.VersionIdsToStages {
+		if slices.Contains(labels, "AWSCURRENT") {
+			v.Version = id
+		}
+	}
+	return v, nil
 }
 
 // Read returns the newest version, nil where there is no such secret.

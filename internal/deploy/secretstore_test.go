@@ -104,6 +104,21 @@ func (f *fakeSecrets) GetSecretValue(_ context.Context, in *secretsmanager.GetSe
 	return nil, apiError("ResourceNotFoundException", "no such version")
 }
 
+func (f *fakeSecrets) DescribeSecret(_ context.Context, in *secretsmanager.DescribeSecretInput, _ ...func(*secretsmanager.Options)) (*secretsmanager.DescribeSecretOutput, error) {
+	s := f.secrets[*in.SecretId]
+	if s == nil {
+		return nil, apiError("ResourceNotFoundException", "no such secret")
+	}
+	out := &secretsmanager.DescribeSecretOutput{ARN: aws.String("arn:" + *in.SecretId), VersionIdsToStages: map[string][]string{}}
+	if s.deleted {
+		out.DeletedDate = aws.Time(f.now())
+	}
+	for _, v := range s.versions {
+		out.VersionIdsToStages[v.id] = v.stages
+	}
+	return out, nil
+}
+
 func (f *fakeSecrets) CreateSecret(_ context.Context, in *secretsmanager.CreateSecretInput, _ ...func(*secretsmanager.Options)) (*secretsmanager.CreateSecretOutput, error) {
 	if _, err := f.call("CreateSecret", in.Name); err != nil {
 		return nil, err
@@ -188,6 +203,9 @@ func newStore() (*SecretStore, *fakeSecrets) {
 func TestSecretStore(t *testing.T) {
 	ctx := t.Context()
 	s, f := newStore()
+	if d, err := s.Describe(ctx); d != nil || err != nil {
+		t.Fatalf("nothing is there, and it found %v, %v", d, err)
+	}
 	if v, err := s.Read(ctx); v != nil || err != nil {
 		t.Fatalf("nothing is there, and it read %v, %v", v, err)
 	}
@@ -211,11 +229,17 @@ func TestSecretStore(t *testing.T) {
 		t.Fatalf("%+v, %v", second, err)
 	}
 
+	if d, err := s.Describe(ctx); err != nil || d.Version != second.Version || d.ARN != second.ARN || d.Deleted || d.Values != nil {
+		t.Errorf("%+v, %v", d, err)
+	}
 	if was, err := s.Delete(ctx); !was || err != nil {
 		t.Errorf("%v, %v", was, err)
 	}
 	if was, err := s.Delete(ctx); was || err != nil {
 		t.Errorf("deleted twice: %v, %v", was, err)
+	}
+	if d, err := s.Describe(ctx); err != nil || !d.Deleted {
+		t.Errorf("%+v, %v", d, err)
 	}
 	gone, err := s.Read(ctx)
 	if err != nil || !gone.Deleted {

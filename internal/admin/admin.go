@@ -57,7 +57,7 @@ func New(l net.Listener, o Options) *Server {
 	stopping, stop := context.WithCancel(context.Background())
 	if _, isSocket := l.Addr().(*net.UnixAddr); isSocket && o.Private != nil {
 		o.Private.handle(mux, stopping)
-		index += ", /server, /functions, /workers, /logs"
+		index += ", /server, /functions, /workers, /logs, /debug/pprof/"
 	}
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
 		status, body := o.Health()

@@ -95,6 +95,7 @@ func (p *Private) handle(mux *http.ServeMux, stopping context.Context) {
 		writeLines(w, p.Functions())
 	})
 	mux.HandleFunc("GET /logs", func(w http.ResponseWriter, r *http.Request) { p.logs(w, r, stopping) })
+	profiles(mux)
 }
 
 func writeLines[T any](w http.ResponseWriter, all []T) {

@@ -293,7 +293,7 @@ func TestPrivateStaysInside(t *testing.T) {
 	s := New(l, Options{Health: ok, Log: slog.New(slog.DiscardHandler), Private: i.private()})
 	served := make(chan error, 1)
 	go func() { served <- s.Serve() }()
-	for _, path := range []string{"/server", "/workers", "/functions", "/logs"} {
+	for _, path := range []string{"/server", "/workers", "/functions", "/logs", "/debug/pprof/", "/debug/pprof/heap"} {
 		if status, body := ask(t, l, "GET", "http://localhost"+path); status != http.StatusNotFound {
 			t.Errorf("%s: %d %s", path, status, body)
 		}

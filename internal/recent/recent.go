@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// Limits bound the memory, in bytes.
+// Limits bound the memory, in bytes; it is given in segments of 4 KiB.
 type Limits struct {
 	// Requests bounds what one function keeps of the access log, Rest what it
 	// keeps of all else.
@@ -36,9 +36,6 @@ func DefaultLimits() Limits {
 	return Limits{Requests: 64 << 10, Rest: 192 << 10, Quiet: 16 << 10, Total: 16 << 20}
 }
 
-// firstSize is what a ring begins with; most functions say little.
-const firstSize = 2 << 10
-
 // A Log keeps lines. Its methods may be called at the same time.
 type Log struct {
 	limits Limits
@@ -49,7 +46,8 @@ type Log struct {
 
 	mu        sync.RWMutex
 	histories map[string]*history
-	used      int // bytes of all rings
+	arena     arena
+	used      int // segments of all rings
 
 	watchersMu sync.Mutex
 	watchers   map[chan struct{}]struct{}
@@ -77,7 +75,7 @@ func New(limits Limits, known func(slug string) bool) *Log {
 
 func (l *Log) newHistory() *history {
 	h := &history{}
-	h.requests.limit, h.rest.limit = l.limits.Requests, l.limits.Rest
+	h.requests.limit, h.rest.limit = l.limits.Requests/segmentSize, l.limits.Rest/segmentSize
 	h.last.Store(l.seq.Load()) // else it would be the first to be dropped
 	h.at.Store(time.Now().Unix())
 	return h
@@ -92,7 +90,7 @@ func (l *Log) Keep(slug string, request bool, level slog.Level, at time.Time, li
 		if request {
 			r = &h.requests
 		}
-		if len(line) > r.limit/4 {
+		if len(line) > r.limit*segmentSize/4 {
 			return
 		}
 		result := r.put(&l.seq, at.UnixNano(), int32(level), line)
@@ -143,26 +141,26 @@ func (l *Log) grow(slug string, h *history, r *ring, line int) {
 	if l.histories[slug] != h {
 		return // it was dropped
 	}
-	before := r.size()
-	size := max(2*before, firstSize)
-	for size < line+headSize {
-		size *= 2
+	has, total := len(r.segments), l.limits.Total/segmentSize // only here they become more
+	if has >= r.limit {
+		r.settle()
+		return
 	}
-	size = min(size, r.limit)
-	if l.used+size-before > l.limits.Total {
-		l.evict(slug, size-before)
+	if l.used >= total {
+		l.evict(slug)
 	}
-	if l.used+size-before > l.limits.Total && before > 0 && before >= line+headSize {
-		size = before // others that cannot be dropped have it all
+	if l.used >= total && has*segmentSize >= line+headSize {
+		r.settle() // others that cannot be dropped have it all
+		return
 	}
-	l.used += r.resize(size, size == r.limit || size == before) - before
+	r.grow(l.arena.get())
+	l.used++
 }
 
 // evict drops the histories that were not written to for the longest time,
-// until there is room for more bytes, and an eighth of all besides: finding
-// them takes a look at all. The lock is held. The history of slug stays, and so
-// does the server's own.
-func (l *Log) evict(slug string, more int) {
+// until an eighth of all memory is free: finding them takes a look at all. The
+// lock is held. The history of slug stays, and so does the server's own.
+func (l *Log) evict(slug string) {
 	type candidate struct {
 		slug string
 		last uint64
@@ -174,8 +172,9 @@ func (l *Log) evict(slug string, more int) {
 		}
 	}
 	slices.SortFunc(all, func(a, b candidate) int { return cmp.Compare(a.last, b.last) })
+	most := l.limits.Total / segmentSize
 	for _, c := range all {
-		if l.used+more <= l.limits.Total-l.limits.Total/8 {
+		if l.used < most-most/8 {
 			return
 		}
 		l.drop(c.slug)
@@ -186,7 +185,14 @@ func (l *Log) evict(slug string, more int) {
 func (l *Log) drop(slug string) {
 	h := l.histories[slug]
 	delete(l.histories, slug)
-	l.used -= h.requests.drop() + h.rest.drop()
+	l.free(h.requests.drop())
+	l.free(h.rest.drop())
+}
+
+// free takes back what a ring does not need any more; the lock is held.
+func (l *Log) free(segments [][]byte) {
+	l.used -= len(segments)
+	l.arena.put(segments)
 }
 
 // Prune drops the histories of functions that do not exist any more and were
@@ -204,16 +210,19 @@ func (l *Log) Prune(unwritten time.Duration) {
 }
 
 // Shrink has the histories that were not written to for a while keep only their
-// last lines: what a busy hour has filled is not held for ever.
+// last lines: what a busy hour has filled is not held for ever. What nobody uses
+// any more goes back to the system.
 func (l *Log) Shrink(unwritten time.Duration) {
 	limit := time.Now().Add(-unwritten).Unix()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for slug, h := range l.histories {
 		if slug != "" && h.at.Load() < limit {
-			l.used -= h.requests.shrink(l.limits.Quiet) + h.rest.shrink(l.limits.Quiet)
+			l.free(h.requests.shrink(l.limits.Quiet / segmentSize))
+			l.free(h.rest.shrink(l.limits.Quiet / segmentSize))
 		}
 	}
+	l.arena.release()
 }
 
 // Has reports whether lines of a function are kept.

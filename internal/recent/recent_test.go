@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -79,7 +81,7 @@ func TestQueries(t *testing.T) {
 // access log and the rest do not push each other out.
 func TestLastLinesStay(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
-	for _, limit := range []int{512, 1000, 3 << 10, 5000, 64 << 10} {
+	for _, limit := range []int{12 << 10, 16 << 10, 20 << 10, 64 << 10} {
 		l := New(Limits{Requests: limit, Rest: limit, Total: 1 << 20}, all)
 		l.say("f", "said")
 		var written []string
@@ -105,7 +107,7 @@ func TestLastLinesStay(t *testing.T) {
 			if bytes > limit {
 				t.Fatalf("limit %d: %d bytes are kept", limit, bytes)
 			}
-			if len(got) < len(written) && bytes < limit/2 {
+			if len(got) < len(written) && bytes < limit-limit/4-segmentSize {
 				t.Fatalf("limit %d: only %d bytes are kept of more", limit, bytes)
 			}
 		}
@@ -136,8 +138,8 @@ func TestTotal(t *testing.T) {
 		if i%10 == 0 {
 			l.say("often", line)
 		}
-		if got := l.memory(); got > total || got != l.used {
-			t.Fatalf("after %d functions: %d bytes, counted %d", i, got, l.used)
+		if got := l.memory(); got > total || got != l.used*segmentSize {
+			t.Fatalf("after %d functions: %d bytes, counted %d segments", i, got, l.used)
 		}
 	}
 	for _, slug := range []string{"", "often", "f2999", "f2950"} {
@@ -148,7 +150,7 @@ func TestTotal(t *testing.T) {
 	if l.Has("f10") {
 		t.Error("a history that nobody wrote to outlived those that were written to")
 	}
-	if n := len(l.histories); n < total/firstSize/2 {
+	if n := len(l.histories); n < total/segmentSize/2 {
 		t.Errorf("only %d histories are kept", n)
 	}
 }
@@ -167,8 +169,8 @@ func TestPrune(t *testing.T) {
 	if got := strings.Join(read(t, l, Query{}), ""); got != "134" {
 		t.Errorf("kept %s, want 134", got)
 	}
-	if l.memory() != l.used {
-		t.Errorf("%d bytes are counted, there are %d", l.used, l.memory())
+	if l.memory() != l.used*segmentSize {
+		t.Errorf("%d segments are counted, there are %d bytes", l.used, l.memory())
 	}
 	l.say("removed", "5") // its worker has a last word
 	if got := read(t, l, Query{Functions: []string{""}}); !slices.Equal(got, []string{"3", "5"}) {
@@ -178,7 +180,7 @@ func TestPrune(t *testing.T) {
 
 // TestShrink: a function that is quiet keeps its last lines, and none is harmed.
 func TestShrink(t *testing.T) {
-	l := New(Limits{Requests: 8 << 10, Rest: 8 << 10, Quiet: 1 << 10, Total: 1 << 20}, all)
+	l := New(Limits{Requests: 32 << 10, Rest: 32 << 10, Quiet: segmentSize, Total: 1 << 20}, all)
 	old := time.Now().Add(-time.Hour)
 	for i := range 300 {
 		for _, slug := range []string{"", "quiet", "few"} {
@@ -196,8 +198,8 @@ func TestShrink(t *testing.T) {
 		before[slug] = len(read(t, l, Query{Functions: []string{slug}}))
 	}
 	l.Shrink(time.Minute)
-	if l.memory() != l.used {
-		t.Errorf("%d bytes are counted, there are %d", l.used, l.memory())
+	if l.memory() != l.used*segmentSize {
+		t.Errorf("%d segments are counted, there are %d bytes", l.used, l.memory())
 	}
 	for slug, n := range before {
 		if got := len(read(t, l, Query{Functions: []string{slug}})); got != n {
@@ -205,7 +207,7 @@ func TestShrink(t *testing.T) {
 		}
 	}
 	kept := read(t, l, Query{Functions: []string{"quiet"}})
-	if n := len(kept); n < 30 || n > 45 || kept[n-1] != "299" || kept[0] != fmt.Sprint(300-n) {
+	if n := len(kept); n < 130 || n > segmentSize/27 || kept[n-1] != "299" || kept[0] != fmt.Sprint(300-n) {
 		t.Errorf("kept %q", kept)
 	}
 	if got := read(t, l, Query{Functions: []string{"few"}}); !slices.Equal(got, []string{"299"}) {
@@ -218,9 +220,52 @@ func TestShrink(t *testing.T) {
 	if lines, lost := follower.Next(); len(lines) != 200 || lost != 0 {
 		t.Errorf("a follower got %d lines and lost %d", len(lines), lost)
 	}
-	if got := read(t, l, Query{Functions: []string{"quiet"}}); len(got) < 200 || got[len(got)-1] != "499" || l.memory() != l.used {
-		t.Errorf("%d lines, %d bytes counted, %d there", len(got), l.used, l.memory())
+	if got := read(t, l, Query{Functions: []string{"quiet"}}); len(got) < 200 || got[len(got)-1] != "499" || l.memory() != l.used*segmentSize {
+		t.Errorf("%d lines, %d segments counted, %d bytes there", len(got), l.used, l.memory())
 	}
+}
+
+// TestMemory: what is kept is not on Go's heap, and goes back to the system.
+func TestMemory(t *testing.T) {
+	limits := DefaultLimits()
+	l := New(limits, all)
+	line := []byte(strings.Repeat("x", 300))
+	old := time.Now().Add(-time.Hour)
+	before := heapInUse()
+	for i := range 100 {
+		for range 1000 {
+			l.Keep(fmt.Sprint("f", i), false, slog.LevelInfo, old, line)
+		}
+	}
+	full, grown := l.memory(), heapInUse()-before
+	if full < limits.Total*3/4 || grown > int64(limits.Total/8) {
+		t.Errorf("%d bytes of lines are kept, the heap grew by %d", full, grown)
+	}
+	l.Shrink(time.Minute)
+	quiet := l.memory()
+	if quiet > 100*limits.Quiet {
+		t.Errorf("%d bytes are left of %d", quiet, full)
+	}
+	if runtime.GOOS == "linux" && os.Getpagesize() <= segmentSize {
+		if n := len(l.arena.used); n > 0 {
+			t.Errorf("%d segments that nobody uses were not given back", n)
+		}
+		if fresh := len(l.arena.fresh) * segmentSize; fresh < full-quiet {
+			t.Errorf("%d bytes are free of %d", fresh, full-quiet)
+		}
+	}
+	// What comes next finds room in what there is.
+	l.say("f99", "again")
+	if got := read(t, l, Query{Functions: []string{"f99"}, Last: 2}); len(got) != 2 || got[0] != string(line) || got[1] != "again" {
+		t.Errorf("kept %q", got)
+	}
+}
+
+func heapInUse() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 func TestFollow(t *testing.T) {

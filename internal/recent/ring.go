@@ -10,15 +10,15 @@ import (
 // time in Unix nanoseconds, its level and its length.
 const headSize = 8 + 8 + 4 + 4
 
-// A ring holds lines, the last ones, in one piece of memory: a line costs no
-// allocation.
+// A ring holds lines, the last ones, one after the other in a chain of
+// segments: a line costs no allocation.
 type ring struct {
-	limit int // of len(buf)
+	limit int // segments
 
-	mu  sync.Mutex
-	buf []byte
-	// start is where the first line's head is, used how many bytes there are
-	// from there on; both go around the end.
+	mu       sync.Mutex
+	segments [][]byte
+	// start is where the first line's head is, in the first segment; used is
+	// how many bytes there are from there on.
 	start, used int
 	// first is the serial number of the first line, next that of the one to
 	// come. A ring's lines are numbered from 0.
@@ -46,8 +46,8 @@ func (r *ring) put(seq *atomic.Uint64, at int64, level int32, line []byte) resul
 		return dropped
 	}
 	need := headSize + len(line)
-	for r.used+need > len(r.buf) {
-		if !r.overwrite || need > len(r.buf) {
+	for r.start+r.used+need > r.size() {
+		if !r.overwrite || need > r.size() {
 			return full
 		}
 		r.removeFirst()
@@ -65,21 +65,29 @@ func (r *ring) put(seq *atomic.Uint64, at int64, level int32, line []byte) resul
 
 func (r *ring) append(p []byte) {
 	end := r.start + r.used
-	if end >= len(r.buf) {
-		end -= len(r.buf)
-	}
-	n := copy(r.buf[end:], p)
-	copy(r.buf, p[n:])
 	r.used += len(p)
+	for len(p) > 0 {
+		n := copy(r.segments[end/segmentSize][end%segmentSize:], p)
+		p, end = p[n:], end+n
+	}
 }
 
-// removeFirst makes room.
+// removeFirst makes room. Segments that are empty then come last.
 func (r *ring) removeFirst() {
-	h := r.headAt(r.start)
-	n := headSize + h.length
-	r.start = (r.start + n) % len(r.buf)
+	n := headSize + r.headAt(r.start).length
+	r.start += n
 	r.used -= n
 	r.first++
+	empty := r.start / segmentSize
+	r.start %= segmentSize
+	for range empty {
+		s := r.segments[0]
+		copy(r.segments, r.segments[1:])
+		r.segments[len(r.segments)-1] = s
+	}
+	if r.used == 0 {
+		r.start = 0
+	}
 }
 
 // A head is what stands before a line.
@@ -102,8 +110,10 @@ func (r *ring) headAt(offset int) head {
 }
 
 func (r *ring) copyOut(p []byte, offset int) {
-	n := copy(p, r.buf[offset%len(r.buf):])
-	copy(p[n:], r.buf)
+	for len(p) > 0 {
+		n := copy(p, r.segments[offset/segmentSize][offset%segmentSize:])
+		p, offset = p[n:], offset+n
+	}
 }
 
 // read visits the lines from the serial number on, up to the sequence number.
@@ -130,62 +140,52 @@ func (r *ring) read(from, upTo uint64, visit func(h head, line func() []byte)) (
 				return p
 			})
 		}
-		offset = (offset + headSize + h.length) % len(r.buf)
+		offset += headSize + h.length
 	}
 	return max(from, r.next), lost
 }
 
 // size is how much memory the ring has.
-func (r *ring) size() int {
+func (r *ring) size() int { return len(r.segments) * segmentSize }
+
+// grow adds a segment.
+func (r *ring) grow(s []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.buf)
+	r.segments = append(r.segments, s)
 }
 
-// resize moves the lines to a piece of memory that is not smaller, and returns
-// its size.
-func (r *ring) resize(size int, overwrite bool) int {
+// settle has the ring overwrite what is oldest from now on.
+func (r *ring) settle() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.overwrite = overwrite
-	if size > len(r.buf) {
-		bigger := make([]byte, size)
-		if r.used > 0 {
-			r.copyOut(bigger[:r.used], r.start)
-		}
-		r.buf, r.start = bigger, 0
-	}
-	return len(r.buf)
+	r.overwrite = true
 }
 
-// shrink keeps the last lines that fit into size, and no more memory than that.
-// It returns how much less there is. The ring may grow again.
-func (r *ring) shrink(size int) int {
+// shrink keeps the last lines that fit into so many segments, and returns the
+// others. The ring may grow again.
+func (r *ring) shrink(keep int) [][]byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	before := len(r.buf)
-	if r.dropped || before <= size {
-		return 0
+	if len(r.segments) <= keep {
+		return nil
 	}
-	for r.used > size {
+	for r.start+r.used > keep*segmentSize {
 		r.removeFirst()
 	}
-	smaller := make([]byte, size)
-	if r.used > 0 {
-		r.copyOut(smaller[:r.used], r.start)
-	}
-	r.buf, r.start, r.overwrite = smaller, 0, false
-	return before - size
+	free := r.segments[keep:]
+	r.segments = append(make([][]byte, 0, keep), r.segments[:keep]...)
+	r.overwrite = false
+	return free
 }
 
-// drop gives the memory back and refuses further lines. It returns how much it
-// was.
-func (r *ring) drop() int {
+// drop returns all segments and refuses further lines.
+func (r *ring) drop() [][]byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := len(r.buf)
-	r.buf, r.start, r.used = nil, 0, 0
+	free := r.segments
+	r.segments, r.start, r.used = nil, 0, 0
 	r.first = r.next
 	r.dropped = true
-	return n
+	return free
 }

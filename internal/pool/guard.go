@@ -39,10 +39,12 @@ const (
 // guard keeps workers within their limits until ctx ends: those that come near
 // one are replaced and finish what they have, those that reach it are stopped.
 func (p *Pool) guard(ctx context.Context) {
+	var groups []*group // used again: looking makes no garbage where nothing happens
 	every(ctx, guardEvery, func(time.Time) {
 		now := p.clock.look()
 		var used int64
-		groups := p.all()
+		clear(groups) // a removed one is not held for its place
+		groups = p.appendAll(groups[:0])
 		for _, g := range groups {
 			used += g.guard(now)
 		}
@@ -52,8 +54,11 @@ func (p *Pool) guard(ctx context.Context) {
 
 // guardFiles does so for what workers write.
 func (p *Pool) guardFiles(ctx context.Context) {
+	var groups []*group
 	every(ctx, filesEvery, func(now time.Time) {
-		for _, g := range p.all() {
+		clear(groups)
+		groups = p.appendAll(groups[:0])
+		for _, g := range groups {
 			g.guardFiles(now)
 		}
 	})

@@ -309,10 +309,15 @@ func (p *Pool) forget() {
 }
 
 // all returns every group that may have workers.
-func (p *Pool) all() []*group {
+func (p *Pool) all() []*group { return p.appendAll(nil) }
+
+// appendAll is all for those who ask often.
+func (p *Pool) appendAll(to []*group) []*group {
 	p.leavingMu.Lock()
 	defer p.leavingMu.Unlock()
-	return slices.AppendSeq(slices.Clone(p.leaving), maps.Values(*p.groups.Load()))
+	groups := *p.groups.Load()
+	to = slices.Grow(to, len(p.leaving)+len(groups))
+	return slices.AppendSeq(append(to, p.leaving...), maps.Values(groups))
 }
 
 // Stats are counts of what the pool holds now. Workers and InFlight include

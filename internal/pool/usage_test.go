@@ -65,3 +65,21 @@ func TestUsage(t *testing.T) {
 	lease.Release()
 	expect("fn", "0 starting, 0 serving, 0 retiring, 0 in flight, 0 queued")
 }
+
+// TestQuietPool: looking after functions that nobody calls makes next to no
+// garbage, however many they are. A server that is quiet gives memory back.
+func TestQuietPool(t *testing.T) {
+	s := newStand(t)
+	for i := range 1000 {
+		s.write(fmt.Sprint("f", i), "")
+	}
+	s.apply()
+	time.Sleep(2 * filesEvery) // what is kept for the next look is there
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	time.Sleep(time.Second)
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 100<<10 {
+		t.Errorf("a second took %d kB", n>>10)
+	}
+}

@@ -1,11 +1,14 @@
 package e2e
 
 import (
+	"bufio"
 	"io"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // echoEdge tells what a function sees of a request and reads all of its body.
@@ -38,6 +41,38 @@ func TestServeTrustsNobodyUnlessTold(t *testing.T) {
 	s.Stop()
 	if n := strings.Count(s.Out.String(), "--trusted-proxies"); n != 1 {
 		t.Errorf("the log says %d times what to do:\n%s", n, s.Out)
+	}
+}
+
+// TestServeKeepsConnections measures how long a connection is kept for a next
+// request. Load balancers must give up first.
+func TestServeKeepsConnections(t *testing.T) {
+	dir := project(t, map[string]string{"functions/echo/index.ts": echoEdge})
+	s := start(t, options{Command: "serve", Functions: filepath.Join(dir, "functions"), Env: []string{"REQUIRE_AUTH=false", "SELVEDGE_KEEP_ALIVE=2s"}})
+	c, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r := bufio.NewReader(c)
+	for range 2 {
+		time.Sleep(time.Second)
+		if _, err := io.WriteString(c, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+	}
+	began := time.Now()
+	_ = c.SetDeadline(began.Add(20 * time.Second))
+	if _, err := r.ReadByte(); err != io.EOF {
+		t.Errorf("error %v, want the end", err)
+	}
+	if took := time.Since(began); took < 1900*time.Millisecond || took > 10*time.Second {
+		t.Errorf("closed after %s", took)
 	}
 }
 

@@ -120,7 +120,10 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 		}
 		return function.Defaults() // it was removed just now
 	}
+	timeouts := gateway.DefaultTimeouts()
+	timeouts.Idle = cfg.KeepAlive
 	srv.gateway = gateway.New(gateway.Options{
+		Timeouts:       timeouts,
 		Invoker:        invoker{p},
 		Region:         cfg.Region,
 		TrustedProxies: cfg.TrustedProxies,

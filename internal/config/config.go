@@ -65,6 +65,8 @@ type Config struct {
 	// TrustedProxies are the networks of the proxies whose forwarding headers
 	// are believed.
 	TrustedProxies []netip.Prefix
+	// KeepAlive is how long a client's connection waits for its next request.
+	KeepAlive time.Duration
 	// Admin is where those who run the server find its metrics: host:port, or
 	// unix: and an absolute path; "" for nowhere. Nobody is asked for a key
 	// there.

@@ -81,6 +81,7 @@ func TestDefaults(t *testing.T) {
 		want.LogFormat, want.LogLevel = "auto", slog.LevelInfo
 		want.RequireAuth, want.Region = true, "local"
 		want.SystemWalls = "auto"
+		want.KeepAlive = 620 * time.Second
 		want.MaxBody = 20 << 20
 		want.MemoryMB, want.TmpMB, want.LogLines = 256, 256, 1000
 		want.MaxMemory = autoMaxMemory(machineMemory())

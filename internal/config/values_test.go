@@ -44,7 +44,7 @@ func TestValues(t *testing.T) {
 	}
 	c := mustResolve(t, cwd, Dev, environ,
 		"--env-file=x.env", "--deno=./bin/deno", "--config=c.toml", "--data-dir=data", "--admin=unix:run/admin", "--max-workers=9", "--max-concurrency=8", "--worker-idle=7s",
-		"--boot-timeout=6", "--max-queue=0", "--queue-timeout=5s", "--max-body=1gb", "--memory=1GB", "--max-memory=3GB", "--tmp-size=64MB", "--open-files=99", "--log-lines=88", "--cpu=3s", "--timeout=10m", "--idle-timeout=9s", "--drain-delay=8s", "--rate-limit=9/m burst 2", "--max-requests=77", "--log-format=json", "--log-level=debug", "--inspect=a", "--inspect-addr=:1", "--drain-timeout=0", "--tls-cert=cert.pem", "--tls-key=key.pem", "--functions", "functions")
+		"--boot-timeout=6", "--max-queue=0", "--queue-timeout=5s", "--max-body=1gb", "--memory=1GB", "--max-memory=3GB", "--tmp-size=64MB", "--open-files=99", "--log-lines=88", "--cpu=3s", "--timeout=10m", "--idle-timeout=9s", "--drain-delay=8s", "--keep-alive=2h", "--rate-limit=9/m burst 2", "--max-requests=77", "--log-format=json", "--log-level=debug", "--inspect=a", "--inspect-addr=:1", "--drain-timeout=0", "--tls-cert=cert.pem", "--tls-key=key.pem", "--functions", "functions")
 	got := *c
 	got.cwd, got.environ, got.resolved, got.warnings = "", nil, nil, nil
 	want := Config{
@@ -57,7 +57,7 @@ func TestValues(t *testing.T) {
 		MaxWorkers:     9, MaxConcurrency: 8, WorkerIdle: 7 * time.Second, BootTimeout: 6 * time.Second,
 		MaxRequests: 77, QueueTimeout: 5 * time.Second, RateLimit: function.Rate{Requests: 9, Per: time.Minute, Burst: 2},
 		MaxBody:   1 << 30,
-		MaxMemory: 3 << 30, MemoryMB: 1024, TmpMB: 64, OpenFiles: 99, LogLines: 88, CPU: 3 * time.Second, Timeout: 10 * time.Minute, IdleTimeout: 9 * time.Second, DrainDelay: 8 * time.Second,
+		MaxMemory: 3 << 30, MemoryMB: 1024, TmpMB: 64, OpenFiles: 99, LogLines: 88, CPU: 3 * time.Second, Timeout: 10 * time.Minute, IdleTimeout: 9 * time.Second, DrainDelay: 8 * time.Second, KeepAlive: 2 * time.Hour,
 		LogFormat: "json", LogLevel: slog.LevelDebug, Inspect: "a", InspectAddr: ":1",
 		Environment: "staging", Region: "eu-west-1", JWTSecret: Secret(strings.Repeat("j", 40)), AnonKey: "anon", ServiceRoleKey: "role",
 		PublishableKeys: map[string]Secret{"default": "sb_publishable_1", "web": "sb_publishable_2"},
@@ -93,6 +93,7 @@ func TestBadValues(t *testing.T) {
 		{"--max-requests=0", `--max-requests="0": it is not between 1 and 1000000; use auto or a number`},
 		{"--max-queue=-1", `--max-queue="-1": it is not between 0 and 1000000`},
 		{"--queue-timeout=0", "it is below 1ms"},
+		{"--keep-alive=0", "it is below 1s"},
 		{"--max-body=20", `--max-body="20": it has no unit; use a size such as 20MB, or off`},
 		{"--max-body=20TB", "it has no unit"},
 		{"--max-body=0", "every body would be too large, and off is the word for no bound"},

@@ -65,7 +65,7 @@ func serviceParameters() []Parameter {
 			Description: "The zone of Route 53 that DomainName is in. It gets the name's record and, without CertificateArn, those that prove a new certificate."},
 		{Name: "NetworkMode", Group: groupNetwork, Type: "String", Default: "public", AllowedValues: []string{"public", "private-nat"},
 			Description: "public gives each task a public address behind a security group that admits the load balancer alone. private-nat puts tasks into private subnets behind a NAT gateway, with one fixed address, for about 30 USD more a month."},
-		{Name: "IdleTimeoutSeconds", Group: groupNetwork, Type: "Number", Default: "120", Min: 1, Max: 4000,
+		{Name: "IdleTimeoutSeconds", Group: groupNetwork, Type: "Number", Default: "120", Min: 1, Max: maxIdleTimeout,
 			Description: "How long the load balancer waits while a request, a stream or a WebSocket is silent, in seconds."},
 
 		{Name: "DesiredCount", Group: groupScaling, Type: "Number", Default: "2", Min: 1, Max: maxDesired,
@@ -109,3 +109,6 @@ func serviceParameters() []Parameter {
 // maxDesired bounds DesiredCount, because its rule against MaxCount has to be
 // written out.
 const maxDesired = 20
+
+// maxIdleTimeout is the load balancer's bound, in seconds.
+const maxIdleTimeout = 4000

@@ -9,6 +9,10 @@ const (
 	stopTimeout  = 120
 	drainDelay   = 10
 	drainTimeout = 100
+	// keepAlive is longer than the idle timeout that a load balancer can have at
+	// most: otherwise it would send requests into connections that are just
+	// being closed, and answer them with 502.
+	keepAlive = maxIdleTimeout + 60
 )
 
 // serviceMappings divide the memory of each size of a task.
@@ -82,6 +86,7 @@ func serverContainer() Map {
 			variable("SB_REGION", Ref("AWS::Region")),
 			variable("SELVEDGE_LOG_FORMAT", "json"),
 			variable("SELVEDGE_TRUSTED_PROXIES", public1Cidr+","+public2Cidr),
+			variable("SELVEDGE_KEEP_ALIVE", strconv.Itoa(keepAlive)+"s"),
 			variable("SELVEDGE_DRAIN_DELAY", strconv.Itoa(drainDelay)+"s"),
 			variable("SELVEDGE_DRAIN_TIMEOUT", strconv.Itoa(drainTimeout)+"s"),
 			variable("SELVEDGE_MAX_MEMORY", If{"HasTracing", byMemory("WorkersBesideCollector"), byMemory("Workers")}),

@@ -89,7 +89,8 @@ func Of(p Plan, u Usage) Estimate {
 		u.LogsGB*logsIngested.USD+u.LogsGB*float64(p.RetentionDays)/30*logsStored.USD)
 	e.add("Secrets Manager", count(p.Secrets, "secret"), float64(p.Secrets)*secretMonth.USD*month)
 	e.add("Image registry", fmt.Sprintf("%g GB", u.ImagesGB), u.ImagesGB*registryGB.USD)
-	e.add("Metrics", count(ownMetrics, "metric")+" made from the log", ownMetrics*customMetric.USD*month)
+	// A metric is billed for the hours in which it has a value.
+	e.add("Metrics", fmt.Sprintf("cold starts; %d more of failures only in hours that have any", ownMetrics-1), customMetric.USD*month)
 	e.add("Dashboard", "one of the account's three free ones", 0)
 	alarms := count(p.ScalingAlarms, "alarm") + " of autoscaling"
 	if p.Alarms > 0 {

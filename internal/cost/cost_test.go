@@ -3,22 +3,61 @@ package cost
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/selvedge-dev/selvedge/internal/stack"
 )
 
-// defaults are the template's.
+// defaults are the template's, with the keys where selvedge deploy has them.
 func defaults(changes ...string) map[string]string {
-	p := map[string]string{
-		"DesiredCount": "2", "MaxCount": "10", "CPU": "512", "Memory": "1024", "CpuArchitecture": "X86_64", "NetworkMode": "public",
-		"FargateSpot": "false", "LogRetentionDays": "30", "RequestsPerTarget": "0", "EnableAlarms": "false", "EnableWAF": "false",
-		"EnableTracing": "false", "EnableInsights": "false", "KeysSecretArn": "arn:aws:secretsmanager:us-east-1:111122223333:secret:x",
+	p := map[string]string{"KeysSecretArn": "arn:aws:secretsmanager:us-east-1:111122223333:secret:x"}
+	for _, parameter := range stack.Service().Parameters {
+		if p[parameter.Name] == "" {
+			p[parameter.Name] = parameter.Default
+		}
 	}
 	for _, change := range changes {
 		name, value, _ := strings.Cut(change, "=")
 		p[name] = value
 	}
 	return p
+}
+
+// TestTemplateHolds checks what is counted here against the template.
+func TestTemplateHolds(t *testing.T) {
+	count := map[string]int{}
+	rules := 0
+	for _, r := range stack.Service().Resources {
+		count[r.Type]++
+		if r.Type == "AWS::WAFv2::WebACL" {
+			for _, p := range r.Properties {
+				if p.Key == "Rules" {
+					rules = len(p.Value.(stack.List))
+				}
+			}
+		}
+	}
+	for kind, want := range map[string]int{
+		"AWS::Logs::MetricFilter": ownMetrics, "AWS::CloudWatch::Alarm": ownAlarms, "AWS::CloudWatch::Dashboard": 1,
+		"AWS::ElasticLoadBalancingV2::LoadBalancer": 1, "AWS::EC2::NatGateway": 1, "AWS::EC2::EIP": 1, "AWS::WAFv2::WebACL": 1,
+		"AWS::ApplicationAutoScaling::ScalingPolicy": 2, "AWS::SecretsManager::Secret": 3, "AWS::ECS::Service": 1, "AWS::Budgets::Budget": 1,
+	} {
+		if count[kind] != want {
+			t.Errorf("the template has %d of %s, the estimate counts %d", count[kind], kind, want)
+		}
+	}
+	if rules != wafRuleCount {
+		t.Errorf("the firewall has %d rules, the estimate counts %d", rules, wafRuleCount)
+	}
+	known := []string{"AWS::ApplicationAutoScaling", "AWS::EC2", "AWS::IAM", "AWS::ECS", "AWS::ElasticLoadBalancingV2", "AWS::Logs", "AWS::CloudWatch",
+		"AWS::SecretsManager", "AWS::WAFv2", "AWS::Budgets", "AWS::SNS", "AWS::CertificateManager", "AWS::Route53"}
+	for kind := range count {
+		if service := kind[:strings.LastIndex(kind, "::")]; !slices.Contains(known, service) {
+			t.Errorf("nobody has thought of what %s costs", kind)
+		}
+	}
 }
 
 func estimate(t *testing.T, u Usage, changes ...string) Estimate {
@@ -58,7 +97,7 @@ func TestItems(t *testing.T) {
 	e := estimate(t, DefaultUsage())
 	for name, want := range map[string]float64{
 		"Fargate": 36.04, "Load balancer": 16.43, "Load balancer's load": 0.58, "Public IPv4": 14.60, "Logs": 2.65,
-		"Secrets Manager": 0.40, "Image registry": 0.02, "Metrics": 0.90, "Alarms": 0.20, "Dashboard": 0, "Data to the internet": 0,
+		"Secrets Manager": 0.40, "Image registry": 0.02, "Metrics": 0.30, "Alarms": 0.20, "Dashboard": 0, "Data to the internet": 0,
 	} {
 		if got := item(t, e, name); got != want {
 			t.Errorf("%s: %.2f, want %.2f", name, got, want)
@@ -86,7 +125,7 @@ func TestTotals(t *testing.T) {
 	} {
 		e := estimate(t, usage, tt.changes...)
 		small := item(t, e, "Secrets Manager") + item(t, e, "Image registry") + item(t, e, "Metrics") + item(t, e, "Alarms")
-		if math.Abs(small-1.52) > 0.001 {
+		if math.Abs(small-0.92) > 0.001 {
 			t.Errorf("%s: the small items come to %.2f", tt.name, small)
 		}
 		if math.Abs(e.USD-small-tt.want) > 0.011 {
@@ -98,7 +137,7 @@ func TestTotals(t *testing.T) {
 		item   string
 		more   float64
 	}{
-		{"EnableAlarms=true", "Alarms", 0.70},
+		{"EnableAlarms=true", "Alarms", 0.80},
 		{"EnableWAF=true", "WAF", 5 + 2 + 6.5*0.60},
 		{"EnableInsights=true", "Container Insights", 7.50},
 		{"EnableTracing=true", "X-Ray", 1.13}, // (325,000 - 100,000) × 5 / 1,000,000, rounded up

@@ -22,8 +22,8 @@ type Plan struct {
 
 // What the templates hold; a test compares it with them.
 const (
-	ownMetrics   = 3 // made from the log
-	ownAlarms    = 7 // with EnableAlarms
+	ownMetrics   = 5 // made from the log
+	ownAlarms    = 8 // with EnableAlarms
 	wafRuleCount = 2 // with EnableWAF
 	zones        = 2 // the load balancer has an address in each
 )

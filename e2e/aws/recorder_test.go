@@ -1,0 +1,173 @@
+package aws
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// A call of AWS's API.
+type call struct {
+	service   string // as IAM calls it
+	operation string
+	params    map[string]any // of the body, as far as it can be read
+	body      string
+	status    int
+}
+
+func (c call) action() string { return c.service + ":" + c.operation }
+
+// A recorder keeps the calls of an account.
+type recorder struct {
+	account string
+	mu      sync.Mutex
+	calls   []call
+}
+
+var credential = regexp.MustCompile(`Credential=[^/]+/\d+/([^/]+)/([^/]+)/aws4_request`)
+
+// iamNames are the services that requests are signed for under another name.
+var iamNames = map[string]string{"monitoring": "cloudwatch", "tagging": "tag"}
+
+// before records a request and hands it on.
+func (r *recorder) before(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		req.Body = io.NopCloser(bytes.NewReader(body))
+		c := identify(req, body)
+		answer := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		next.ServeHTTP(answer, req)
+		c.status = answer.status
+		r.add(c)
+	})
+}
+
+func (r *recorder) add(c call) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.calls = append(r.calls, c)
+}
+
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// identify says which call a request is.
+func identify(req *http.Request, body []byte) call {
+	c := call{body: string(body), params: map[string]any{}}
+	if m := credential.FindStringSubmatch(req.Header.Get("Authorization")); m != nil {
+		c.service = m[2]
+	}
+	if name, ok := iamNames[c.service]; ok {
+		c.service = name
+	}
+	if target := req.Header.Get("X-Amz-Target"); target != "" {
+		c.operation = target[strings.LastIndex(target, ".")+1:]
+		_ = json.Unmarshal(body, &c.params) // a body that is none has no parameters
+		return c
+	}
+	form, err := url.ParseQuery(string(body))
+	if err == nil && form.Get("Action") != "" {
+		c.operation = form.Get("Action")
+		for name := range form {
+			c.params[name] = form.Get(name)
+		}
+		return c
+	}
+	c.operation = req.Method + " " + req.URL.Path // an API of paths, of which none is expected
+	return c
+}
+
+// all returns the calls so far.
+func (r *recorder) all() []call {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.calls)
+}
+
+// of returns the calls of an action.
+func (r *recorder) of(action string) []call {
+	return slices.DeleteFunc(r.all(), func(c call) bool { return c.action() != action })
+}
+
+// forget begins anew.
+func (r *recorder) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.calls = nil
+}
+
+// summary counts the calls.
+func (r *recorder) summary() string {
+	var out strings.Builder
+	counts := map[string]int{}
+	var order []string
+	for _, c := range r.all() {
+		name := fmt.Sprintf("%s %d", c.action(), c.status)
+		if counts[name] == 0 {
+			order = append(order, name)
+		}
+		counts[name]++
+	}
+	for _, name := range order {
+		fmt.Fprintf(&out, "%4d %s\n", counts[name], name)
+	}
+	return out.String()
+}
+
+// mayHoldSecrets are the calls whose bodies are where secrets go.
+var mayHoldSecrets = []string{"secretsmanager:CreateSecret", "secretsmanager:PutSecretValue", "secretsmanager:UpdateSecret"}
+
+// secret has the account's checks look for a value.
+func (a *account) secret(values ...string) { a.secrets = append(a.secrets, values...) }
+
+// checkSecrets looks for secrets wherever they must not be: in calls, in what
+// commands were given and said, in task definitions and in change sets.
+func (a *account) checkSecrets() {
+	places := map[string]string{"what commands were given and said": a.said.String()}
+	for _, c := range a.calls.all() {
+		if !slices.Contains(mayHoldSecrets, c.action()) {
+			decoded, err := url.QueryUnescape(c.body)
+			if err != nil {
+				decoded = ""
+			}
+			places["a call of "+c.action()] += c.body + "\n" + decoded + "\n"
+		}
+	}
+	for _, c := range a.stackCalls() {
+		if !slices.Contains(mayHoldSecrets, c.Service+":"+c.Operation) {
+			text, err := json.Marshal(c.Params)
+			if err != nil {
+				a.t.Error(err)
+			}
+			places["a call that CloudFormation made, "+c.Service+":"+c.Operation] += string(text) + "\n"
+		}
+	}
+	for _, secret := range a.secrets {
+		encoded := strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(secret)), "=")
+		quoted, _ := json.Marshal(secret)
+		for place, text := range places {
+			if strings.Contains(text, secret) || strings.Contains(text, encoded) || strings.Contains(text, strings.Trim(string(quoted), `"`)) {
+				a.t.Errorf("the secret %.6s… is in %s", secret, place)
+			}
+		}
+	}
+}

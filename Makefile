@@ -4,7 +4,7 @@ GO ?= go
 # The race detector needs a C compiler; without one the tests run plainly.
 RACE := $(shell $(GO) env CGO_ENABLED | grep -q 1 && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 
-.PHONY: run build generate test vet lint unit e2e test-container fuzz bench bench-quick chaos compatibility tidy-check clean
+.PHONY: run build generate test vet lint unit e2e test-aws test-container fuzz bench bench-quick chaos compatibility tidy-check clean
 
 run: ## serve the functions of this folder, reload on save
 	$(GO) run ./cmd/selvedge dev
@@ -26,7 +26,7 @@ lint:
 
 unit:
 	@test -n "$(RACE)" || echo "no C compiler: the race detector is off"
-	$(GO) test $(RACE) -timeout 15m $$($(GO) list ./... | grep -vE '/e2e(/conformance|/chaos|/escape|/container)?$$')
+	$(GO) test $(RACE) -timeout 15m $$($(GO) list ./... | grep -vE '/e2e(/conformance|/chaos|/escape|/container|/aws)?$$')
 	@# Under the race detector these leave the calls to package net.
 	$(if $(RACE),$(GO) test ./internal/sockio ./internal/upstream ./internal/http1)
 
@@ -36,6 +36,10 @@ e2e: ## the real binary, the real Deno, clients of all kinds
 	$(GO) test $(RACE) -timeout 15m -count=1 -p 1 ./e2e ./e2e/conformance ./e2e/chaos
 	@said=$$($(GO) test $(RACE) -timeout 15m -count=1 -v ./e2e/escape 2>&1) || { echo "$$said"; exit 1; }; \
 	echo "$$said" | grep -E '^(ok|skipped:) '
+
+test-aws: ## deployments, against an emulated AWS: Python with moto, the AWS CLI
+	@said=$$($(GO) test -timeout 15m -count=1 -v ./e2e/aws 2>&1); status=$$?; \
+	if [ $$status -eq 0 ]; then echo "$$said" | grep -E '^(ok|skipped:) |figures: |skipped: ' || true; else echo "$$said"; fi; exit $$status
 
 test-container: ## the image that users get, on Docker Engine, which it installs on Debian when none is there
 	SELVEDGE_CONTAINER_TESTS=1 $(GO) test -timeout 40m -count=1 -v ./e2e/container

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -133,6 +134,13 @@ func (a *account) start(dir string, env []string, args ...string) *running {
 		a.t.Fatal(err)
 	}
 	return r
+}
+
+// interrupt is Ctrl-C.
+func (r *running) interrupt() {
+	if err := r.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		r.a.t.Error(err)
+	}
 }
 
 // wait returns when the command has ended.

@@ -103,11 +103,17 @@ type interval struct {
 }
 
 // busy is how long the emulator was at work for an account between two times:
-// stack operations, change sets and deployments, which take AWS their time too.
-func (e *emulated) busy(t testing.TB, account string, from, to time.Time) time.Duration {
-	t.Helper()
+// on stack operations, change sets and deployments, which take AWS their time
+// too, and on answers to calls.
+func (a *account) busy(from, to time.Time) time.Duration {
+	a.t.Helper()
 	var spans []interval
-	e.control(t, account, "busy", nil, &spans)
+	a.emulator.control(a.t, a.id, "busy", nil, &spans)
+	for _, c := range a.calls.all() {
+		if !c.to.IsZero() {
+			spans = append(spans, interval{c.action(), unixSeconds(c.from), unixSeconds(c.to)})
+		}
+	}
 	return union(spans, unixSeconds(from), unixSeconds(to))
 }
 

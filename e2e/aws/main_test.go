@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -99,6 +98,3 @@ func needCLI(t *testing.T) string {
 	}
 	return path
 }
-
-// here is this package's folder.
-func here() string { return filepath.Join(harness.Repo, "e2e", "aws") }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // A call of AWS's API.
@@ -21,6 +22,8 @@ type call struct {
 	params    map[string]any // of the body, as far as it can be read
 	body      string
 	status    int
+	// When it was made, and answered.
+	from, to time.Time
 }
 
 func (c call) action() string { return c.service + ":" + c.operation }
@@ -28,8 +31,19 @@ func (c call) action() string { return c.service + ":" + c.operation }
 // A recorder keeps the calls of an account.
 type recorder struct {
 	account string
-	mu      sync.Mutex
-	calls   []call
+	// refuse may answer a call with a status and an error's code instead.
+	refuse func(call) (status int, code string)
+
+	mu    sync.Mutex
+	calls []call
+	hook  func(call)
+}
+
+// onCall has a function hear of each call before it is handed on.
+func (r *recorder) onCall(hook func(call)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hook = hook
 }
 
 var credential = regexp.MustCompile(`Credential=[^/]+/\d+/([^/]+)/([^/]+)/aws4_request`)
@@ -47,9 +61,24 @@ func (r *recorder) before(next http.Handler) http.Handler {
 		}
 		req.Body = io.NopCloser(bytes.NewReader(body))
 		c := identify(req, body)
+		c.from = time.Now()
+		r.mu.Lock()
+		hook := r.hook
+		r.mu.Unlock()
+		if hook != nil {
+			hook(c)
+		}
+		if r.refuse != nil {
+			if status, code := r.refuse(c); status != 0 {
+				c.status = status
+				r.add(c)
+				refuseAs(w, req, status, code)
+				return
+			}
+		}
 		answer := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(answer, req)
-		c.status = answer.status
+		c.status, c.to = answer.status, time.Now()
 		r.add(c)
 	})
 }
@@ -58,6 +87,20 @@ func (r *recorder) add(c call) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.calls = append(r.calls, c)
+}
+
+// refuseAs writes an error as the API of the request has them.
+func refuseAs(w http.ResponseWriter, req *http.Request, status int, code string) {
+	if req.Header.Get("X-Amz-Target") != "" {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		w.Header().Set("X-Amzn-Errortype", code)
+		w.WriteHeader(status)
+		fmt.Fprintf(w, `{"__type":%q,"message":"Rate exceeded"}`, code)
+		return
+	}
+	w.Header().Set("Content-Type", "text/xml")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, "<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>Rate exceeded</Message></Error><RequestId>0</RequestId></ErrorResponse>", code)
 }
 
 type statusWriter struct {

@@ -370,13 +370,21 @@ func TestEmulatorRefuses(t *testing.T) {
 	}{
 		{"InsufficientCapabilitiesException", "CAPABILITY_IAM", func(in *cloudformation.CreateStackInput) { in.Capabilities = nil }},
 		{"ValidationError", "[Password] must have values", func(in *cloudformation.CreateStackInput) { in.Parameters = parameters("Image", "x") }},
-		{"ValidationError", "must contain at least 8", func(in *cloudformation.CreateStackInput) { in.Parameters = parameters("Image", "x", "Password", "short") }},
-		{"ValidationError", "[Other] do not exist", func(in *cloudformation.CreateStackInput) { in.Parameters = append(in.Parameters, parameters("Other", "x")...) }},
-		{"ValidationError", "large takes two or three tasks", func(in *cloudformation.CreateStackInput) { in.Parameters = append(in.Parameters, parameters("Size", "large", "Least", "4")...) }},
+		{"ValidationError", "must contain at least 8", func(in *cloudformation.CreateStackInput) {
+			in.Parameters = parameters("Image", "x", "Password", "short")
+		}},
+		{"ValidationError", "[Other] do not exist", func(in *cloudformation.CreateStackInput) {
+			in.Parameters = append(in.Parameters, parameters("Other", "x")...)
+		}},
+		{"ValidationError", "large takes two or three tasks", func(in *cloudformation.CreateStackInput) {
+			in.Parameters = append(in.Parameters, parameters("Size", "large", "Least", "4")...)
+		}},
 		{"ValidationError", "Unresolved resource dependencies [Topic]", func(in *cloudformation.CreateStackInput) {
 			in.TemplateBody = aws.String(strings.Replace(body, "Topic: {Condition: Large, Value", "Topic: {Value", 1))
 		}},
-		{"ValidationError", "less than or equal to 51200", func(in *cloudformation.CreateStackInput) { in.TemplateBody = aws.String(body + strings.Repeat("#", 51200)) }},
+		{"ValidationError", "less than or equal to 51200", func(in *cloudformation.CreateStackInput) {
+			in.TemplateBody = aws.String(body + strings.Repeat("#", 51200))
+		}},
 	} {
 		in := &cloudformation.CreateStackInput{
 			StackName: aws.String(smallStack), TemplateBody: &body, Parameters: parameters("Image", "x", "Password", password),

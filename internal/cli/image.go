@@ -196,7 +196,7 @@ func makeImage(ctx context.Context, s Streams, cfg *config.Config, f imageFlags,
 		report.Tarball = f.tarball
 	}
 	if f.push != "" {
-		if err := made.Push(ctx, f.push, nil, pushProgress(s)); err != nil {
+		if err := made.Push(ctx, f.push, image.PushOptions{Progress: pushProgress(s)}); err != nil {
 			return err
 		}
 		if isTerminal(s.Err) {

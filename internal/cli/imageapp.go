@@ -37,6 +37,7 @@ const mostFunctionLayers = 64
 // An app is what is the same on every platform: the functions, prebuilt.
 type app struct {
 	dir       string // temporary
+	count     int    // of functions
 	binary    release.Binary
 	runtime   []image.Entry // what all functions share
 	project   []image.Entry
@@ -61,7 +62,7 @@ func stageApp(ctx context.Context, s Streams, cfg *config.Config, warm bool) (*a
 		return nil, err
 	}
 	defer e.Close()
-	a := &app{binary: e.binary, functions: map[string][]image.Entry{}}
+	a := &app{binary: e.binary, count: set.Len(), functions: map[string][]image.Entry{}}
 	if a.dir, err = os.MkdirTemp("", "selvedge-image-"); err != nil {
 		return nil, err
 	}

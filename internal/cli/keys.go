@@ -136,6 +136,12 @@ func (k *keyring) options() (auth.Options, error) {
 			}
 		}
 	}
+	return keyOptions(environ)
+}
+
+// keyOptions reads keys from variables as a server does.
+func keyOptions(environ map[string]string) (auth.Options, error) {
+	environ = maps.Clone(environ)
 	dir := os.TempDir() // any folder there is: keys need no functions
 	environ["SELVEDGE_FUNCTIONS"], environ["SELVEDGE_DATA_DIR"] = dir, dir
 	var list []string

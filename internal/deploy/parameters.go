@@ -1,20 +1,18 @@
 package deploy
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
-	"unicode"
+	"sync"
+
+	"github.com/selvedge-dev/selvedge/internal/stack"
 )
 
-// parameterNames are the parameters of the template that are a user's to set
-// in selvedge.toml, SELVEDGE_DEPLOY_* and --set. The others follow from what is
-// deployed.
-var parameterNames = []string{
-	"ProjectName", "Environment", "DesiredCount", "MaxCount", "CPU", "Memory", "CpuArchitecture", "RequireAuth", "SupabaseUrl",
-	"AllowedCidr", "CertificateArn", "DomainName", "HostedZoneId", "NetworkMode", "FargateSpot", "LogRetentionDays",
-	"IdleTimeoutSeconds", "EnableAlarms", "AlarmEmail", "EnableWAF", "WafRateLimit", "EnableTracing", "EnableExec",
-	"EnableInsights", "MonthlyBudgetUSD", "RequestsPerTarget",
-}
+// derived are parameters of the template that follow from what is deployed;
+// nobody sets them in selvedge.toml.
+var derived = []string{"ImageUri", "Release", "KeysSecretArn", "KeysSecretVersion", "FunctionSecretsArn", "FunctionSecretsVersion"}
 
 // keyParameters are the parameters of the template that hold keys, by the
 // variable of each. They are read from parameters.json, and go to Secrets
@@ -24,11 +22,18 @@ var keyParameters = map[string]string{"JWTSecret": "JWT_SECRET", "AnonKey": "ANO
 // ownKeys are keys of [deploy] that are no parameters.
 var ownKeys = []string{"region", "profile", "base", "smoke"}
 
+// userParameters are those that are a user's to set.
+var userParameters = sync.OnceValue(func() []stack.Parameter {
+	return slices.DeleteFunc(stack.Service().Parameters, func(p stack.Parameter) bool {
+		return keyParameters[p.Name] != "" || slices.Contains(derived, p.Name)
+	})
+})
+
 // fileKeys are all keys of [deploy].
 func fileKeys() []string {
 	keys := slices.Clone(ownKeys)
-	for _, name := range parameterNames {
-		keys = append(keys, snake(name))
+	for _, p := range userParameters() {
+		keys = append(keys, p.Key())
 	}
 	slices.Sort(keys)
 	return keys
@@ -36,24 +41,32 @@ func fileKeys() []string {
 
 // parameterOf returns the parameter that a key of [deploy] sets, "" for none.
 func parameterOf(key string) string {
-	for _, name := range parameterNames {
-		if snake(name) == key {
-			return name
+	for _, p := range userParameters() {
+		if p.Key() == key {
+			return p.Name
 		}
 	}
 	return ""
 }
 
-// snake writes a parameter's name as a key: MonthlyBudgetUSD is
-// monthly_budget_usd.
-func snake(name string) string {
-	var b strings.Builder
-	runes := []rune(name)
-	for i, r := range runes {
-		if unicode.IsUpper(r) && i > 0 && (unicode.IsLower(runes[i-1]) || i+1 < len(runes) && unicode.IsLower(runes[i+1])) {
-			b.WriteByte('_')
-		}
-		b.WriteRune(unicode.ToLower(r))
+// checkParameters says what is wrong with the parameters that somebody has
+// set, each with the place where that was. all are the values in force.
+func (s *Settings) checkParameters(t *stack.Template, all map[string]string) error {
+	err := t.Check(all)
+	var bad *stack.ParameterError
+	if !errors.As(err, &bad) {
+		return err
 	}
-	return b.String()
+	var wrong []string
+	for _, p := range bad.Problems {
+		text := p.Message
+		if v, ok := s.Parameters[p.Parameter]; ok && v.Origin != "default" {
+			text = fmt.Sprintf("%s: %s", v.Origin, text)
+		}
+		wrong = append(wrong, text)
+	}
+	if len(wrong) == 1 {
+		return &Problem{What: strings.TrimSuffix(wrong[0], "."), Usage: true, Err: err}
+	}
+	return &Problem{What: "the settings do not make a stack", Usage: true, Details: wrong, Err: err}
 }

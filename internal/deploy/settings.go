@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/selvedge-dev/selvedge/internal/stack"
 	"github.com/selvedge-dev/selvedge/internal/suggest"
 )
 
@@ -22,7 +23,7 @@ type Value struct {
 
 // Settings are what a command on AWS works with.
 type Settings struct {
-	Target
+	stack.Names
 	Region, Profile Value
 	// Base is the image below the functions, "" for the default.
 	Base Value
@@ -249,8 +250,8 @@ func ParseSet(text string) (key string, v Value, err error) {
 		return "", Value{}, fmt.Errorf("--set %s: write KEY=VALUE, such as --set desired_count=3", text)
 	}
 	key = strings.TrimSpace(key)
-	if slices.Contains(parameterNames, key) {
-		key = snake(key)
+	if slices.ContainsFunc(userParameters(), func(p stack.Parameter) bool { return p.Name == key }) {
+		key = stack.Parameter{Name: key}.Key()
 	}
 	if !slices.Contains(fileKeys(), key) {
 		err := errors.New("--set " + key + ": there is no such setting")

@@ -19,7 +19,7 @@ func write(t *testing.T, dir, name, text string) string {
 	return path
 }
 
-func TestSnake(t *testing.T) {
+func TestKeysOfFile(t *testing.T) {
 	want := []string{
 		"project_name", "environment", "desired_count", "max_count", "cpu", "memory", "cpu_architecture", "require_auth", "supabase_url",
 		"allowed_cidr", "certificate_arn", "domain_name", "hosted_zone_id", "network_mode", "fargate_spot", "log_retention_days",
@@ -31,8 +31,8 @@ func TestSnake(t *testing.T) {
 			t.Errorf("%s sets no parameter", key)
 		}
 	}
-	if len(parameterNames) != len(want) {
-		t.Errorf("%d parameters, %d expected", len(parameterNames), len(want))
+	if got := userParameters(); len(got) != len(want) {
+		t.Errorf("%d parameters, %d expected", len(got), len(want))
 	}
 }
 
@@ -78,7 +78,7 @@ cpu = 2048
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Name() != "supabase-edge-runtime-production" || s.Region != (Value{"eu-north-1", "$AWS_REGION"}) || !slices.Equal(s.Smoke, []string{"/hello", "/health"}) {
+	if s.Stack() != "supabase-edge-runtime-production" || s.Region != (Value{"eu-north-1", "$AWS_REGION"}) || !slices.Equal(s.Smoke, []string{"/hello", "/health"}) {
 		t.Errorf("%+v", s)
 	}
 	if s.Parameters["Memory"] != (Value{"8192", "parameters.json"}) || s.Parameters["RequireAuth"].Text != "false" || s.Parameters["DesiredCount"].Text != "3" {

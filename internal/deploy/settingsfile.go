@@ -202,7 +202,10 @@ func readParameters(path, shown string) (map[string]Value, error) {
 		}
 		return nil, fmt.Errorf(`%s:%d: %w; it must be a list of {"ParameterKey": "CPU", "ParameterValue": "512"}`, shown, line, err)
 	}
-	known := append(slices.Collect(maps.Keys(keyParameters)), parameterNames...)
+	known := slices.Sorted(maps.Keys(keyParameters))
+	for _, p := range userParameters() {
+		known = append(known, p.Name)
+	}
 	values := map[string]Value{}
 	for i, p := range list {
 		switch {

@@ -93,7 +93,7 @@ func (c *Clients) NeedStack(ctx context.Context, t Target) (*Stack, error) {
 	}
 	if k == nil || k.Is(types.StackStatusReviewInProgress) {
 		return nil, &Problem{
-			What: "nothing is deployed as " + t.Name() + " in " + c.Region,
+			What: "nothing is deployed as " + t.Stack() + " in " + c.Region,
 			Next: []string{"deploy it: selvedge deploy", "look elsewhere: --env, --project, --region, --profile"},
 		}
 	}

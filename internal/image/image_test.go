@@ -158,7 +158,7 @@ func TestPublish(t *testing.T) {
 	}
 	both := Artifact{Image: one, Index: index}
 	heard := false
-	if err := both.Push(t.Context(), host+"/app:1", nil, func(done, total int64) { heard = heard || done == total }); err != nil {
+	if err := both.Push(t.Context(), host+"/app:1", PushOptions{Progress: func(done, total int64) { heard = heard || done == total }}); err != nil {
 		t.Fatal(err)
 	}
 	if !heard {
@@ -172,7 +172,7 @@ func TestPublish(t *testing.T) {
 		t.Errorf("%s of %s came back", digest(t, back), of)
 	}
 
-	if err := (Artifact{Image: one}).Push(t.Context(), host+"/one:1", nil, nil); err != nil {
+	if err := (Artifact{Image: one}).Push(t.Context(), host+"/one:1", PushOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	_, _, err = Pull(t.Context(), host+"/one:1", v1.Platform{OS: "linux", Architecture: "arm64"})
@@ -221,7 +221,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	_, host := HostBase(full, "amd64")
 	for want, err := range map[string]error{
 		"name an empty folder":   one.Layout(full, "x"),
-		"log in to the registry": one.Push(t.Context(), "127.0.0.1:1/none", nil, nil),
+		"log in to the registry": one.Push(t.Context(), "127.0.0.1:1/none", PushOptions{}),
 		"--base host":            pull,
 		"name one with --base":   host,
 	} {

@@ -32,24 +32,45 @@ func (a Artifact) Digest() (v1.Hash, error) {
 	return a.Image.Digest()
 }
 
-// Push takes it to a registry, with the credentials that docker and podman
-// use. The registry is asked what it has, and sent the rest. progress hears the
-// bytes that are done and those there are; it may be nil.
-func (a Artifact) Push(ctx context.Context, reference string, transport http.RoundTripper, progress func(done, total int64)) error {
-	ref, err := name.ParseReference(reference)
+// PushOptions are how Push gets into a registry.
+type PushOptions struct {
+	// User and Password are those of the registry, "" for the credentials that
+	// docker and podman use.
+	User, Password string
+	// Insecure means that the registry speaks HTTP.
+	Insecure bool
+	// Transport is nil for the usual one.
+	Transport http.RoundTripper
+	// Progress hears the bytes that are done and those there are; it may be nil.
+	Progress func(done, total int64)
+}
+
+// Push takes it to a registry. The registry is asked what it has, and sent the
+// rest.
+func (a Artifact) Push(ctx context.Context, reference string, p PushOptions) error {
+	var names []name.Option
+	if p.Insecure {
+		names = append(names, name.Insecure)
+	}
+	ref, err := name.ParseReference(reference, names...)
 	if err != nil {
 		return fmt.Errorf("read the name to push to: %w", err)
 	}
-	o := []remote.Option{remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)}
-	if transport != nil {
-		o = append(o, remote.WithTransport(transport))
+	o := []remote.Option{remote.WithContext(ctx)}
+	if p.User != "" {
+		o = append(o, remote.WithAuth(&authn.Basic{Username: p.User, Password: p.Password}))
+	} else {
+		o = append(o, remote.WithAuthFromKeychain(authn.DefaultKeychain))
+	}
+	if p.Transport != nil {
+		o = append(o, remote.WithTransport(p.Transport))
 	}
 	updates, told := make(chan v1.Update, 16), make(chan struct{})
 	go func() {
 		defer close(told)
 		for u := range updates {
-			if progress != nil && u.Error == nil {
-				progress(u.Complete, u.Total)
+			if p.Progress != nil && u.Error == nil {
+				p.Progress(u.Complete, u.Total)
 			}
 		}
 	}()

@@ -1,7 +1,9 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/selvedge-dev/selvedge/internal/stack"
 )
@@ -85,6 +88,10 @@ const (
 	mostTemplate = 51200
 )
 
+// nothingRuns is the state before a change is carried out. An image may have
+// been pushed by then, and a secret written: neither is used by what runs.
+const nothingRuns = "nothing that runs has changed"
+
 // propose has CloudFormation look at a change. It returns nil where nothing
 // would change. On an error, nothing of it is left behind.
 func (o *Operator) propose(ctx context.Context, c change) (*changeSet, error) {
@@ -106,6 +113,10 @@ func (o *Operator) propose(ctx context.Context, c change) (*changeSet, error) {
 	}
 	s.id = name
 	out, err := o.CloudFormation.CreateChangeSet(ctx, in)
+	var refused smithy.APIError
+	if errors.As(err, &refused) {
+		return nil, withState(o.Explain("have CloudFormation look at the change of "+c.stack, err), nothingRuns)
+	}
 	if err == nil {
 		s.id, s.stackID = aws.ToString(out.Id), aws.ToString(out.StackId)
 		err = o.examine(ctx, s)
@@ -119,7 +130,7 @@ func (o *Operator) propose(ctx context.Context, c change) (*changeSet, error) {
 		if interrupted(err) || ctx.Err() != nil {
 			return nil, o.stopped(ended(ctx), "CloudFormation looked at the change", left)
 		}
-		return nil, o.Explain("have CloudFormation look at the change of "+c.stack, err)
+		return nil, withState(o.Explain("have CloudFormation look at the change of "+c.stack, err), left)
 	}
 	return s, nil
 }
@@ -171,12 +182,19 @@ func (o *Operator) examine(ctx context.Context, s *changeSet) error {
 func (o *Operator) discard(ctx context.Context, s *changeSet) string {
 	ctx, cancel := afterwards(ctx)
 	defer cancel()
-	_, err := o.CloudFormation.DeleteChangeSet(ctx, &cloudformation.DeleteChangeSetInput{ChangeSetName: &s.id, StackName: aws.String(s.stackFor())})
+	var err error
+	for {
+		_, err = o.CloudFormation.DeleteChangeSet(ctx, &cloudformation.DeleteChangeSetInput{ChangeSetName: &s.id, StackName: aws.String(s.stackFor())})
+		// It cannot be deleted while CloudFormation makes it.
+		if !hasCode(err, "InvalidChangeSetStatus") || sleep(ctx, cmp.Or(o.Settings.Poll, firstPoll)) != nil {
+			break
+		}
+	}
 	if s.shell && (err == nil || isAbsent(err)) {
 		_, err = o.CloudFormation.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: aws.String(s.stackFor())})
 	}
 	if err != nil && !isAbsent(err) {
-		return fmt.Sprintf("nothing that runs has changed; the change set %s is left behind, and does no harm", s.id)
+		return fmt.Sprintf(nothingRuns+"; the change set %s is left behind, and does no harm", s.id)
 	}
-	return "nothing that runs has changed"
+	return nothingRuns
 }

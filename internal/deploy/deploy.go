@@ -107,11 +107,10 @@ func (o *Operator) planAnew(set map[string]string) (*Result, error) {
 
 // nothingYet makes the error of a step before the change.
 func (o *Operator) nothingYet(ctx context.Context, during string, err error) error {
-	const state = "nothing that runs has changed"
 	if ctx.Err() != nil {
-		return o.stopped(ended(ctx), during, state, "run the command again")
+		return o.stopped(ended(ctx), during, nothingRuns, "run the command again")
 	}
-	return withState(err, state)
+	return withState(err, nothingRuns)
 }
 
 // wanted are the parameters that somebody has set.

@@ -56,9 +56,9 @@ With --deployed the parameters are those of the stack that runs.`,
 					PricesAsOf   string `json:"prices_as_of"`
 					cost.Estimate
 					Usage cost.Usage `json:"usage"`
-				}{settings.Name(), "USD", cost.Region, cost.AsOf, e, u})
+				}{settings.Stack(), "USD", cost.Region, cost.AsOf, e, u})
 			}
-			printCost(s.Out, settings.Name(), e)
+			printCost(s.Out, settings.Stack(), e)
 			if r := settings.Region.Text; r != "" && r != cost.Region {
 				fmt.Fprintf(s.Err, "The prices are those of %s; %s has its own, see https://calculator.aws\n", cost.Region, r)
 			}
@@ -90,7 +90,7 @@ func costParameters(cmd *cobra.Command, s Streams, target *awsFlags, deployed bo
 			return nil, nil, err
 		}
 		defer stop()
-		k, err := clients.NeedStack(ctx, settings.Target)
+		k, err := clients.NeedStack(ctx, settings.Names)
 		if err != nil {
 			return nil, nil, err
 		}

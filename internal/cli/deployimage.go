@@ -54,7 +54,7 @@ func (d *deployImages) Make(ctx context.Context, architecture string) (deploy.Im
 	staged, err := stageApp(ctx, s, d.cfg, !d.flags.noWarm)
 	if err != nil {
 		if errors.Is(err, errSilent) {
-			err = &deploy.Problem{What: "the functions cannot be built; the lines above say why", Usage: true}
+			err = &deploy.Problem{What: "the functions cannot be built; the lines above say why"}
 		}
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func (a *account) testOperating(t *testing.T, p *project, url string) {
 		needCommands(t, "logs --aws")
 		now := time.Now()
 		line := func(function, text string) string {
-			return fmt.Sprintf(`{"time":%q,"level":"info","event":"log","function":%q,"msg":%q}`, now.UTC().Format(time.RFC3339Nano), function, text)
+			return fmt.Sprintf(`{"time":%q,"level":"INFO","event":"log","slug":%q,"msg":%q}`, now.UTC().Format(time.RFC3339Nano), function, text)
 		}
 		a.log(service, now.Add(-2*time.Hour), line("hello", "said two hours ago"))
 		a.log(service, now, line("hello", "said by hello"), line("other", "said by other"))

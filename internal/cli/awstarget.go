@@ -29,6 +29,16 @@ func (f *awsFlags) register(cmd *cobra.Command) {
 	fl.StringVar(&f.configFile, "deploy-config", "", "take settings from this `FILE` (default: the selvedge.toml here or beside the functions)")
 }
 
+// given is the first of the flags that was given, "" for none.
+func (f *awsFlags) given(cmd *cobra.Command) string {
+	for _, name := range []string{"env", "project", "region", "profile", "deploy-config"} {
+		if cmd.Flags().Changed(name) {
+			return name
+		}
+	}
+	return ""
+}
+
 // registerSettings adds the flags of commands that change what is deployed.
 func (f *awsFlags) registerSettings(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.parametersFile, "parameters", "", "take parameters from this `FILE` (default: the parameters.json here or beside the functions)")

@@ -106,7 +106,7 @@ done), 3 the server stopped but had to cut requests short.`,
 		newDev(s), newServe(s), newBundle(s), newImage(s), newNew(s), newInvoke(s),
 		newDeploy(s), newReleases(s), newRollback(s),
 		newLogs(s), newPs(s), newTop(s), newHealthcheck(s), newConfig(s), newDoctor(s), newDeno(s), newKeys(s), newVersion(s),
-		newCost(s),
+		newStatus(s), newCost(s),
 	)
 	wrapArgs(root)
 	return root

@@ -17,15 +17,22 @@ import (
 func newLogs(s Streams) *cobra.Command {
 	var q admin.LogQuery
 	var which string
-	var asJSON bool
+	var functions []string
+	var asJSON, onAWS bool
+	var target awsFlags
 	cmd := &cobra.Command{
 		Use:   "logs [NAME...]",
 		Short: "Print what functions said and went through of late",
 		Long: `Print the last lines of the log of a server that runs on this machine: of the
 functions named, or of all of them and the server itself. The server keeps some
 600 lines of each function, and of the access log some 200 lines more, in
-memory; what the log of the server leaves out is not here either.`,
+memory; what the log of the server leaves out is not here either.
+
+With --aws, print the log of a deployment, of all of its tasks: of the last hour,
+and with --follow of the last ten minutes and from then on.`,
 		Example: `  selvedge logs hello --follow
+  selvedge logs --aws --follow --function hello
+  selvedge logs --aws --env staging --since 2d --level error
   selvedge logs --since 5m --level warn
   selvedge logs --request 019f0f5e-7a51-7c3a-b6a1-0d6ef3a1c2b4 --json`,
 		Args: cobra.ArbitraryArgs,
@@ -33,8 +40,18 @@ memory; what the log of the server leaves out is not here either.`,
 			return completeFunctions(cmd.Context(), which, args), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			q.Functions = append(args, functions...)
+			if slices.Contains(q.Functions, "") {
+				return usage(errors.New("a function's name is empty"))
+			}
 			if cmd.Flags().Changed("tail") && q.Last < 1 {
 				return usage(fmt.Errorf("--tail %d: use a number above 0", q.Last))
+			}
+			if onAWS {
+				return followAWS(cmd, s, &target, q, asJSON)
+			}
+			if name := target.given(cmd); name != "" {
+				return usage(fmt.Errorf("--%s is for deployments; add --aws", name))
 			}
 			// An interrupt is how following ends; it is no failure.
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
@@ -42,10 +59,6 @@ memory; what the log of the server leaves out is not here either.`,
 			server, err := attach(ctx, which)
 			if err != nil {
 				return err
-			}
-			q.Functions = args
-			if slices.Contains(args, "") {
-				return usage(errors.New("a function's name is empty"))
 			}
 			err = printLogs(ctx, s, server, q, asJSON)
 			var refused *admin.RefusedError
@@ -66,7 +79,10 @@ memory; what the log of the server leaves out is not here either.`,
 	cmd.Flags().StringVar(&q.RequestID, "request", "", "only what belongs to the request with this `ID`, an answer's sb-request-id")
 	cmd.Flags().IntVarP(&q.Last, "tail", "n", 0, "begin with the last `N` lines (default all that are kept)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the lines as they are in the log, one JSON object each")
+	cmd.Flags().StringArrayVar(&functions, "function", nil, "only what belongs to the function `NAME`, as if it were an argument; may be repeated")
 	serverFlag(cmd, &which)
+	cmd.Flags().BoolVar(&onAWS, "aws", false, "the log of a deployment on AWS; the flags below say which")
+	target.register(cmd)
 	return cmd
 }
 

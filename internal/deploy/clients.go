@@ -10,6 +10,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
@@ -33,6 +34,7 @@ type Clients struct {
 	ELB            *elasticloadbalancingv2.Client
 	Secrets        *secretsmanager.Client
 	Logs           *cloudwatchlogs.Client
+	CloudWatch     *cloudwatch.Client
 	IAM            *iam.Client
 }
 
@@ -90,6 +92,7 @@ func NewClients(cfg aws.Config, profile string) *Clients {
 		ELB:            elasticloadbalancingv2.NewFromConfig(cfg),
 		Secrets:        secretsmanager.NewFromConfig(cfg),
 		Logs:           cloudwatchlogs.NewFromConfig(cfg),
+		CloudWatch:     cloudwatch.NewFromConfig(cfg),
 		IAM:            iam.NewFromConfig(cfg),
 	}
 }

@@ -44,7 +44,7 @@ func followAWS(cmd *cobra.Command, s Streams, target *awsFlags, asked admin.LogQ
 			return err
 		}
 	}
-	err = clients.ReadLog(ctx, settings.Target, q, show)
+	err = clients.ReadLog(ctx, settings.Names, q, show)
 	if ctx.Err() != nil {
 		return nil // an interrupt is how following ends
 	}

@@ -104,9 +104,8 @@ done), 3 the server stopped but had to cut requests short.`,
 	})
 	root.AddCommand(
 		newDev(s), newServe(s), newBundle(s), newImage(s), newNew(s), newInvoke(s),
-		newDeploy(s), newReleases(s), newRollback(s),
+		newDeploy(s), newReleases(s), newRollback(s), newStatus(s), newOpen(s), newCost(s),
 		newLogs(s), newPs(s), newTop(s), newHealthcheck(s), newConfig(s), newDoctor(s), newDeno(s), newKeys(s), newVersion(s),
-		newStatus(s), newCost(s),
 	)
 	wrapArgs(root)
 	return root

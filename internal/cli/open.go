@@ -37,7 +37,7 @@ it in the browser where the output is a terminal.`,
 				return err
 			}
 			defer stop()
-			k, err := clients.NeedStack(ctx, settings.Target)
+			k, err := clients.NeedStack(ctx, settings.Names)
 			if err != nil {
 				return err
 			}

@@ -36,7 +36,7 @@ unknown. The exit code is 0 whenever it could be said.`,
 				return err
 			}
 			defer stop()
-			status, err := clients.Status(ctx, settings.Target)
+			status, err := clients.Status(ctx, settings.Names)
 			if err != nil {
 				return err
 			}

@@ -181,7 +181,7 @@ func (l look) unknown(what string, err error) {
 
 // service reads the service, its releases and the tasks that have ended.
 func (l look) service(ctx context.Context, t Target) {
-	name := t.Name()
+	name := t.Stack()
 	out, err := l.ecs.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &name, Services: []string{name}})
 	switch {
 	case isAbsent(err):
@@ -304,7 +304,7 @@ func (l look) targets(ctx context.Context, group string) {
 }
 
 func (l look) alarm(ctx context.Context, t Target) {
-	prefix := t.Name() + "-"
+	prefix := t.Stack() + "-"
 	in := &cloudwatch.DescribeAlarmsInput{AlarmNamePrefix: &prefix}
 	for {
 		out, err := l.alarms.DescribeAlarms(ctx, in)

@@ -101,7 +101,7 @@ func running() (*fakeRunning, *Stack) {
 func lookAt(t *testing.T, f *fakeRunning, k *Stack) *Status {
 	t.Helper()
 	l := look{ecs: f, elb: f, alarms: f, explain: (&Clients{}).Explain}
-	s, err := l.at(t.Context(), Target{"shop", "production"}, k, "eu-central-1")
+	s, err := l.at(t.Context(), Target{Project: "shop", Environment: "production"}, k, "eu-central-1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func TestStatusInPart(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("interrupted"))
-	if _, err := (look{ecs: f, elb: f, alarms: f, explain: (&Clients{}).Explain}).at(ctx, Target{"a", "b"}, k, ""); err == nil || err.Error() != "interrupted" {
+	if _, err := (look{ecs: f, elb: f, alarms: f, explain: (&Clients{}).Explain}).at(ctx, Target{Project: "a", Environment: "b"}, k, ""); err == nil || err.Error() != "interrupted" {
 		t.Errorf("%v", err)
 	}
 }

@@ -91,6 +91,7 @@ func (o observer) Request(r gateway.Record) {
 		Bytes: r.Bytes, Retried: r.Retried, Rejected: rejection(r), Cut: string(r.Cut),
 	})
 	observe.Request{
+		Time:      r.Time.Add(r.Duration), // to ask for it again costs more
 		RequestID: r.RequestID, ExecutionID: r.ExecutionID, Slug: r.Slug, Method: r.Method, Path: r.Path,
 		Status: r.Status, Duration: r.Duration, Queued: r.Queued, Bytes: r.Bytes, ClientIP: r.ClientIP,
 		TraceID: r.TraceID, ErrorCode: string(r.Code), Err: r.Err,

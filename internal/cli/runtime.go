@@ -119,6 +119,18 @@ func limitCPUs(here machine.Limit) {
 	}
 }
 
+// leaveCPUs has a server run on half of the processors, once all that counts
+// them has done so. What functions need of them is not the gateway's to take:
+// it uses less than a half of what a request costs. And Go's idle threads look
+// for work before they sleep. Where there are as many of them as processors,
+// the kernel takes their slices, some milliseconds each, from the workers and
+// then from the gateway itself, which is what its slowest answers wait for.
+func leaveCPUs() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS((runtime.GOMAXPROCS(0) + 1) / 2)
+	}
+}
+
 // usePrebuilt returns the prebuilt folder, "" where there is none or it is of no
 // use to this version.
 func usePrebuilt(w io.Writer, cfg *config.Config, binary release.Binary) (string, error) {

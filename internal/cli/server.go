@@ -164,6 +164,9 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 	// Before anybody is told that it serves: who then ends it at once must not
 	// find a process that leaves its folder behind.
 	signal.Notify(srv.signals, syscall.SIGINT, syscall.SIGTERM)
+	if cfg.Command == config.Serve {
+		leaveCPUs()
+	}
 	go func() { srv.served <- srv.gateway.Serve(srv.listener) }()
 	return srv, nil
 }

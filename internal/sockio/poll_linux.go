@@ -20,6 +20,10 @@ const pollRest = 255
 // waiting counts the exchanges that wait for an answer.
 var waiting atomic.Int32
 
+// processors is how many the program may use, also when it is told to leave
+// some of them to others.
+var processors = runtime.GOMAXPROCS(0)
+
 // A poller decides whether looking is worth it: it takes a processor that
 // nobody else must want. So it is for a lone exchange, where the program may
 // use more than one, and where answers have come in time of late.
@@ -35,7 +39,7 @@ func (p *poller) poll(done func(fd uintptr) bool, fd uintptr) bool {
 		p.rest--
 		return false
 	}
-	if waiting.Load() != 1 || runtime.GOMAXPROCS(0) < 2 {
+	if waiting.Load() != 1 || processors < 2 {
 		return false
 	}
 	for began := time.Now(); time.Since(began) < pollFor; {

@@ -3,7 +3,6 @@
 package sockio
 
 import (
-	"runtime"
 	"testing"
 	"time"
 )
@@ -14,10 +13,11 @@ func waits(t *testing.T, n int32) {
 	t.Cleanup(func() { waiting.Store(0) })
 }
 
-// processors lets the test use n of them.
-func processors(t *testing.T, n int) {
-	before := runtime.GOMAXPROCS(n)
-	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
+// allow lets the test use n processors.
+func allow(t *testing.T, n int) {
+	before := processors
+	processors = n
+	t.Cleanup(func() { processors = before })
 }
 
 // looks is an answer that is there at the n-th look; never for 0.
@@ -30,7 +30,7 @@ func (l *looks) done(uintptr) bool {
 
 func TestPollFindsAnswer(t *testing.T) {
 	waits(t, 1)
-	processors(t, 2)
+	allow(t, 2)
 	p := poller{penalty: 7}
 	l := &looks{at: 2}
 	if !p.poll(l.done, 0) {
@@ -43,7 +43,7 @@ func TestPollFindsAnswer(t *testing.T) {
 
 func TestPollRestsAfterLateAnswers(t *testing.T) {
 	waits(t, 1)
-	processors(t, 2)
+	allow(t, 2)
 	var p poller
 	var rests []int
 	for range 20 {
@@ -79,7 +79,7 @@ func TestPollOnlyWhereNobodyWaits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			waits(t, c.waiting)
-			processors(t, c.processors)
+			allow(t, c.processors)
 			var p poller
 			l := &looks{at: 1}
 			if p.poll(l.done, 0) || l.n != 0 || p != (poller{}) {
@@ -91,7 +91,7 @@ func TestPollOnlyWhereNobodyWaits(t *testing.T) {
 
 func TestPollEndsWhenAnotherWaits(t *testing.T) {
 	waits(t, 1)
-	processors(t, 2)
+	allow(t, 2)
 	var p poller
 	n := 0
 	p.poll(func(uintptr) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -13,9 +14,14 @@ import (
 )
 
 const (
-	// maxIdle bounds the idle connections kept to one worker. It is above
-	// function.Defaults' MaxConcurrency, so that a steady load dials nothing.
-	maxIdle = 128
+	// maxIdle bounds the idle connections kept to one worker. It is above what
+	// a worker serves at once where that is configured high, so that a steady
+	// load dials nothing.
+	maxIdle = 1024
+	// trimEvery is after how many exchanges those connections are closed that
+	// none of them needed, down to usualIdle.
+	trimEvery = 4096
+	usualIdle = 128
 	// dialPatience bounds the wait for a worker whose listen queue is full
 	// when nothing else bounds it.
 	dialPatience = 5 * time.Second
@@ -29,6 +35,9 @@ type Client struct {
 	mu     sync.Mutex
 	closed bool
 	idle   []*conn // a stack: the warmest connection is used first
+	// gives counts until the next trim; of the idle connections, unused were
+	// not needed since the last one.
+	gives, unused int
 }
 
 // New returns a Client for the worker that listens on the unix socket at path.
@@ -72,11 +81,13 @@ func (c *Client) take() (*conn, error) {
 	}
 	n := len(c.idle)
 	if n == 0 {
+		c.unused = 0
 		return nil, nil
 	}
 	nc := c.idle[n-1]
 	c.idle[n-1] = nil
 	c.idle = c.idle[:n-1]
+	c.unused = min(c.unused, n-1)
 	return nc, nil
 }
 
@@ -87,10 +98,26 @@ func (c *Client) give(nc *conn) {
 		c.idle = append(c.idle, nc)
 		nc = nil
 	}
+	var surplus []*conn
+	if c.gives++; c.gives == trimEvery {
+		surplus = c.trim()
+	}
 	c.mu.Unlock()
 	if nc != nil {
 		nc.Close()
 	}
+	for _, nc := range surplus {
+		nc.Close()
+	}
+}
+
+// trim takes out the connections that a burst has left; the lock is held.
+func (c *Client) trim() []*conn {
+	n := max(0, min(c.unused, len(c.idle)-usualIdle))
+	surplus := slices.Clone(c.idle[:n])
+	c.idle = slices.Delete(c.idle, 0, n)
+	c.gives, c.unused = 0, len(c.idle)
+	return surplus
 }
 
 // dial opens a connection, waiting no longer than patience for a place in the

@@ -274,3 +274,37 @@ func TestFullListenQueueIsWaitedFor(t *testing.T) {
 		t.Error("a full queue was taken for a death")
 	}
 }
+
+func TestConnectionsOfABurstAreClosedInTheEnd(t *testing.T) {
+	client := New(startWorker(t, func(_ int, c *wire) { c.head() }).path)
+	defer client.Close()
+	for range usualIdle + 50 {
+		if err := client.Prime(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const needed = usualIdle + 20 // at once, from here on
+	for range 20 * trimEvery / needed {
+		var taken []*conn
+		for range needed {
+			nc, err := client.take()
+			if err != nil || nc == nil {
+				t.Fatalf("took %v, %v: a connection that is needed was closed", nc, err)
+			}
+			taken = append(taken, nc)
+		}
+		for _, nc := range taken {
+			client.give(nc)
+		}
+	}
+	if n := len(client.idle); n < needed || n > needed {
+		t.Errorf("%d idle after a while in which %d were needed at once", n, needed)
+	}
+	for range 2 * trimEvery {
+		nc, _ := client.take()
+		client.give(nc)
+	}
+	if n := len(client.idle); n != usualIdle {
+		t.Errorf("%d idle after a while in which one was needed, want %d", n, usualIdle)
+	}
+}

@@ -10,7 +10,7 @@ func balancer() []Resource {
 			// Without the route its names cannot be reached.
 			DependsOn: []string{"PublicRoute"},
 			Properties: object(
-				"Type", "application", "Scheme", "internet-facing", "IpAddressType", "ipv4",
+				"Type", "application", "Scheme", "internet-facing",
 				"Subnets", List{Ref("PublicSubnet1"), Ref("PublicSubnet2")},
 				"SecurityGroups", List{GetAtt("LoadBalancerSecurityGroup.GroupId")},
 				"LoadBalancerAttributes", List{
@@ -18,20 +18,17 @@ func balancer() []Resource {
 					attribute("routing.http.drop_invalid_header_fields.enabled", "true"),
 					attribute("routing.http.desync_mitigation_mode", "defensive"),
 					attribute("deletion_protection.enabled", "false"),
-				},
-				"Tags", named(""))},
+				})},
 		{Name: "TargetGroup", Type: "AWS::ElasticLoadBalancingV2::TargetGroup", Properties: object(
-			"VpcId", Ref("Vpc"), "TargetType", "ip", "Protocol", "HTTP", "ProtocolVersion", "HTTP1", "Port", ContainerPort,
-			"HealthCheckEnabled", true, "HealthCheckProtocol", "HTTP", "HealthCheckPath", "/health",
+			"VpcId", Ref("Vpc"), "TargetType", "ip", "Protocol", "HTTP", "Port", ContainerPort,
+			"HealthCheckPath", "/health",
 			"HealthCheckIntervalSeconds", 30, "HealthCheckTimeoutSeconds", 10,
 			"HealthyThresholdCount", 2, "UnhealthyThresholdCount", 3,
 			"Matcher", object("HttpCode", "200"),
 			"TargetGroupAttributes", List{
 				attribute("deregistration_delay.timeout_seconds", "60"),
 				attribute("load_balancing.algorithm.type", "least_outstanding_requests"),
-				attribute("stickiness.enabled", "false"),
-			},
-			"Tags", named(""))},
+			})},
 		{Name: "HttpListener", Type: "AWS::ElasticLoadBalancingV2::Listener", Properties: object(
 			"LoadBalancerArn", Ref("LoadBalancer"), "Port", 80, "Protocol", "HTTP",
 			"DefaultActions", List{If{"HasHttps",
@@ -39,8 +36,7 @@ func balancer() []Resource {
 				forward}})},
 		{Name: "Certificate", Type: "AWS::CertificateManager::Certificate", Condition: "MakesCertificate", Properties: object(
 			"DomainName", Ref("DomainName"), "ValidationMethod", "DNS",
-			"DomainValidationOptions", List{object("DomainName", Ref("DomainName"), "HostedZoneId", Ref("HostedZoneId"))},
-			"Tags", named(""))},
+			"DomainValidationOptions", List{object("DomainName", Ref("DomainName"), "HostedZoneId", Ref("HostedZoneId"))})},
 		{Name: "HttpsListener", Type: "AWS::ElasticLoadBalancingV2::Listener", Condition: "HasHttps", Properties: object(
 			"LoadBalancerArn", Ref("LoadBalancer"), "Port", 443, "Protocol", "HTTPS", "SslPolicy", sslPolicy,
 			"Certificates", List{object("CertificateArn", If{"HasCertificate", Ref("CertificateArn"), Ref("Certificate")})},

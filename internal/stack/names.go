@@ -20,8 +20,8 @@ const (
 // Names are those of what a project has in one environment.
 type Names struct{ Project, Environment string }
 
-// Stack is the service's stack. Cluster, service, task family, repository,
-// dashboard and the prefix of alarms have the same name.
+// Stack is the service's stack. Cluster, service, task family, repository and
+// dashboard have the same name.
 func (n Names) Stack() string { return n.Project + "-" + n.Environment }
 
 // RegistryStack is the stack with the repository.

@@ -30,13 +30,13 @@ func network() []Resource {
 	}
 	return []Resource{
 		{Section: "Network", Name: "Vpc", Type: "AWS::EC2::VPC", Properties: object(
-			"CidrBlock", vpcCidr, "EnableDnsHostnames", true, "EnableDnsSupport", true, "Tags", named(""))},
-		{Name: "InternetGateway", Type: "AWS::EC2::InternetGateway", Properties: object("Tags", named(""))},
+			"CidrBlock", vpcCidr, "EnableDnsHostnames", true, "Tags", named(""))},
+		{Name: "InternetGateway", Type: "AWS::EC2::InternetGateway", Properties: object()},
 		{Name: "GatewayAttachment", Type: "AWS::EC2::VPCGatewayAttachment", Properties: object(
 			"VpcId", Ref("Vpc"), "InternetGatewayId", Ref("InternetGateway"))},
 		subnet("PublicSubnet1", public1Cidr, 0, ""),
 		subnet("PublicSubnet2", public2Cidr, 1, ""),
-		{Name: "PublicRouteTable", Type: "AWS::EC2::RouteTable", Properties: object("VpcId", Ref("Vpc"), "Tags", named("-public"))},
+		{Name: "PublicRouteTable", Type: "AWS::EC2::RouteTable", Properties: object("VpcId", Ref("Vpc"))},
 		{Name: "PublicRoute", Type: "AWS::EC2::Route", DependsOn: []string{"GatewayAttachment"}, Properties: object(
 			"RouteTableId", Ref("PublicRouteTable"), "DestinationCidrBlock", "0.0.0.0/0", "GatewayId", Ref("InternetGateway"))},
 		routes("PublicSubnet1Routes", "PublicSubnet1", "PublicRouteTable", ""),
@@ -46,11 +46,11 @@ func network() []Resource {
 		subnet("PrivateSubnet2", private2Cidr, 1, "IsPrivate"),
 		{Name: "NatAddress", Type: "AWS::EC2::EIP", Condition: "IsPrivate", DependsOn: []string{"GatewayAttachment"},
 			Comment:    "The address from which functions call others, with NetworkMode private-nat.",
-			Properties: object("Domain", "vpc", "Tags", named("-nat"))},
+			Properties: object("Domain", "vpc")},
 		{Name: "NatGateway", Type: "AWS::EC2::NatGateway", Condition: "IsPrivate", Properties: object(
-			"AllocationId", GetAtt("NatAddress.AllocationId"), "SubnetId", Ref("PublicSubnet1"), "Tags", named(""))},
+			"AllocationId", GetAtt("NatAddress.AllocationId"), "SubnetId", Ref("PublicSubnet1"))},
 		{Name: "PrivateRouteTable", Type: "AWS::EC2::RouteTable", Condition: "IsPrivate", Properties: object(
-			"VpcId", Ref("Vpc"), "Tags", named("-private"))},
+			"VpcId", Ref("Vpc"))},
 		{Name: "PrivateRoute", Type: "AWS::EC2::Route", Condition: "IsPrivate", Properties: object(
 			"RouteTableId", Ref("PrivateRouteTable"), "DestinationCidrBlock", "0.0.0.0/0", "NatGatewayId", Ref("NatGateway"))},
 		routes("PrivateSubnet1Routes", "PrivateSubnet1", "PrivateRouteTable", "IsPrivate"),
@@ -67,13 +67,11 @@ func network() []Resource {
 				ingress(80, "HTTP"),
 				If{"HasHttps", ingress(443, "HTTPS"), noValue},
 			},
-			"SecurityGroupEgress", List{object("IpProtocol", "tcp", "FromPort", ContainerPort, "ToPort", ContainerPort, "CidrIp", vpcCidr, "Description", "tasks")},
-			"Tags", named("-load-balancer"))},
+			"SecurityGroupEgress", List{object("IpProtocol", "tcp", "FromPort", ContainerPort, "ToPort", ContainerPort, "CidrIp", vpcCidr, "Description", "tasks")})},
 		{Name: "TaskSecurityGroup", Type: "AWS::EC2::SecurityGroup", Properties: object(
 			"GroupDescription", "Tasks: the load balancer comes in, functions call out",
 			"VpcId", Ref("Vpc"),
-			"SecurityGroupEgress", List{object("IpProtocol", "-1", "CidrIp", "0.0.0.0/0", "Description", "functions call out")},
-			"Tags", named("-tasks"))},
+			"SecurityGroupEgress", List{object("IpProtocol", "-1", "CidrIp", "0.0.0.0/0", "Description", "functions call out")})},
 		{Name: "TasksFromLoadBalancer", Type: "AWS::EC2::SecurityGroupIngress", Properties: object(
 			"GroupId", GetAtt("TaskSecurityGroup.GroupId"), "IpProtocol", "tcp", "FromPort", ContainerPort, "ToPort", ContainerPort,
 			"SourceSecurityGroupId", GetAtt("LoadBalancerSecurityGroup.GroupId"), "Description", "the load balancer, nobody else")},

@@ -17,7 +17,7 @@ func protection() []Resource {
 		{Section: "Firewall and budget", Name: "WebAcl", Type: "AWS::WAFv2::WebACL", Condition: "HasWaf",
 			Comment: "Two of the common rules only count: bodies above 8 KB and callers without a\nUser-Agent are usual for functions.",
 			Properties: object(
-				"Name", stackName, "Scope", "REGIONAL", "DefaultAction", object("Allow", Map{}), "VisibilityConfig", seen(""),
+				"Scope", "REGIONAL", "DefaultAction", object("Allow", Map{}), "VisibilityConfig", seen(""),
 				"Rules", List{
 					object("Name", "rate", "Priority", 0, "Action", object("Block", Map{}), "VisibilityConfig", seen("-rate"),
 						"Statement", object("RateBasedStatement", object("Limit", Ref("WafRateLimit"), "AggregateKeyType", "IP"))),
@@ -28,9 +28,9 @@ func protection() []Resource {
 		{Name: "WebAclAssociation", Type: "AWS::WAFv2::WebACLAssociation", Condition: "HasWaf", Properties: object(
 			"ResourceArn", Ref("LoadBalancer"), "WebACLArn", GetAtt("WebAcl.Arn"))},
 		{Name: "Budget", Type: "AWS::Budgets::Budget", Condition: "HasBudget",
-			Comment: "It is the account's: AWS tells costs of one stack apart only by tags that the\naccount's owner has to activate.",
+			Comment: "It is the account's: AWS tells costs of one stack apart only by tags that the\naccount's owner has to activate. It has no name of its own, because another\naddress makes another budget in its place.",
 			Properties: object(
-				"Budget", object("BudgetName", stackName, "BudgetType", "COST", "TimeUnit", "MONTHLY",
+				"Budget", object("BudgetType", "COST", "TimeUnit", "MONTHLY",
 					"BudgetLimit", object("Amount", Ref("MonthlyBudgetUSD"), "Unit", "USD")),
 				"NotificationsWithSubscribers", List{mail("ACTUAL", 80), mail("FORECASTED", 100)})},
 	}

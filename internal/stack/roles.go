@@ -8,12 +8,12 @@ func secrets() []Resource {
 			DeletionPolicy: "Delete", UpdateReplacePolicy: "Delete",
 			Properties: object("Name", Sub("${ProjectName}/${Environment}/"+suffix), "Description", what, "SecretString", Ref(parameter))}
 	}
-	first := secret("JwtSecretValue", "jwt-secret", "JWTSecret", "The JWT secret of the stack's parameter")
+	first := secret("JwtSecretValue", "jwt-secret", "JWTSecret", "From the stack's parameter JWTSecret")
 	first.Section = "Secrets of the way by hand"
 	return []Resource{
 		first,
-		secret("AnonKeyValue", "anon-key", "AnonKey", "The anon key of the stack's parameter"),
-		secret("ServiceRoleKeyValue", "service-role-key", "ServiceRoleKey", "The service role key of the stack's parameter"),
+		secret("AnonKeyValue", "anon-key", "AnonKey", "From the stack's parameter AnonKey"),
+		secret("ServiceRoleKeyValue", "service-role-key", "ServiceRoleKey", "From the stack's parameter ServiceRoleKey"),
 	}
 }
 
@@ -54,7 +54,7 @@ func roles() []Resource {
 					allow(List{"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"},
 						arn("ecr:${AWS::Region}:${AWS::AccountId}:repository/"+string(stackName))),
 					allow(List{"logs:CreateLogStream", "logs:PutLogEvents"},
-						arn("logs:${AWS::Region}:${AWS::AccountId}:log-group:/ecs/"+string(stackName)+":*")),
+						GetAtt("LogGroup.Arn")),
 					allow("secretsmanager:GetSecretValue", List{
 						If{"HasKeysSecret", Ref("KeysSecretArn"), noValue},
 						If{"HasKeyParameters", Ref("JwtSecretValue"), noValue},
@@ -69,12 +69,10 @@ func roles() []Resource {
 			Properties: object(
 				"Path", rolePath,
 				"AssumeRolePolicyDocument", taskTrust(),
-				"Policies", List{
-					If{"HasTracing", object("PolicyName", "send-traces", "PolicyDocument", policy(
-						allow(List{"xray:PutTraceSegments", "xray:PutTelemetryRecords"}, "*"))), noValue},
-					If{"HasExec", object("PolicyName", "exec", "PolicyDocument", policy(
-						allow(List{"ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel"}, "*"))), noValue},
-				},
+				"Policies", List{object("PolicyName", "tracing-and-exec", "PolicyDocument", policy(
+					If{"HasTracing", allow(List{"xray:PutTraceSegments", "xray:PutTelemetryRecords"}, "*"), noValue},
+					If{"HasExec", allow(List{"ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel"}, "*"), noValue},
+				))},
 			)},
 	}
 }

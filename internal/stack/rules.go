@@ -30,16 +30,14 @@ func serviceRules() []Rule {
 		}}},
 		Rule{Name: "KeysFromOnePlace", When: given("KeysSecretArn"), Assertions: []Assertion{
 			{none, "KeysSecretArn takes the place of JWTSecret, AnonKey and ServiceRoleKey: leave the three empty."},
-			{given("KeysSecretVersion"), "KeysSecretArn needs KeysSecretVersion, so that a changed secret is a new release."},
 		}},
-		Rule{Name: "KeysVersionOfSecret", When: given("KeysSecretVersion"), Assertions: []Assertion{
-			{given("KeysSecretArn"), "KeysSecretVersion says nothing without KeysSecretArn."},
+		// A changed secret is then a new release, which can be rolled back.
+		Rule{Name: "SecretsHaveVersions", Assertions: []Assertion{
+			{together("KeysSecretArn", "KeysSecretVersion"), "KeysSecretArn and KeysSecretVersion must be given together."},
+			{together("FunctionSecretsArn", "FunctionSecretsVersion"), "FunctionSecretsArn and FunctionSecretsVersion must be given together."},
 		}},
-		Rule{Name: "FunctionSecrets", When: given("FunctionSecretsArn"), Assertions: []Assertion{
-			{given("FunctionSecretsVersion"), "FunctionSecretsArn needs FunctionSecretsVersion, so that a changed secret is a new release."},
-		}},
-		Rule{Name: "FunctionSecretsVersionOfSecret", When: given("FunctionSecretsVersion"), Assertions: []Assertion{
-			{given("FunctionSecretsArn"), "FunctionSecretsVersion says nothing without FunctionSecretsArn."},
+		Rule{Name: "TracingHasRoom", When: is("EnableTracing", "true"), Assertions: []Assertion{
+			{Not{is("Memory", "512")}, "EnableTracing needs a Memory of 1024 or more: the collector takes 256 of it."},
 		}},
 		Rule{Name: "DomainHasHttps", When: given("DomainName"), Assertions: []Assertion{
 			{Or{given("CertificateArn"), given("HostedZoneId")}, "DomainName needs a certificate: give HostedZoneId, and one is made, or CertificateArn."},
@@ -55,18 +53,22 @@ func serviceRules() []Rule {
 		}})
 
 	// Rules cannot compare numbers.
-	bounds := Rule{Name: "MaxCountIsNotLess"}
+	var bounds And
 	for most := 1; most < maxDesired; most++ {
 		var fit []int
 		for n := 1; n <= most; n++ {
 			fit = append(fit, n)
 		}
-		bounds.Assertions = append(bounds.Assertions, Assertion{
-			Or{Not{is("MaxCount", strconv.Itoa(most))}, Contains{texts(numbers(fit)), Ref("DesiredCount")}},
-			fmt.Sprintf("MaxCount is %d, so DesiredCount must not be more.", most),
-		})
+		bounds = append(bounds, Or{Not{is("MaxCount", strconv.Itoa(most))}, Contains{texts(numbers(fit)), Ref("DesiredCount")}})
 	}
-	return append(rules, bounds)
+	return append(rules, Rule{Name: "MaxCountIsNotLess", Assertions: []Assertion{
+		{bounds, "MaxCount must not be less than DesiredCount."},
+	}})
+}
+
+// together tests that two parameters are both given or both empty.
+func together(a, b string) any {
+	return Or{And{given(a), given(b)}, And{is(a, ""), is(b, "")}}
 }
 
 // spoken lists memories, those of a long run by its ends.

@@ -44,7 +44,6 @@ func service() []Resource {
 				"CapacityProviderStrategy", If{"UsesSpot",
 					List{object("CapacityProvider", "FARGATE", "Base", 1, "Weight", 1), object("CapacityProvider", "FARGATE_SPOT", "Weight", 3)},
 					List{object("CapacityProvider", "FARGATE", "Weight", 1)}},
-				"PlatformVersion", "LATEST",
 				"AvailabilityZoneRebalancing", "ENABLED",
 				"EnableExecuteCommand", If{"HasExec", true, false},
 				"EnableECSManagedTags", true,
@@ -86,16 +85,16 @@ func scaling() []Resource {
 
 func serviceOutputs() []Output {
 	return []Output{
-		{Name: "FunctionsUrl", Description: "Where the functions are: add a name to it", Value: If{"HasHttps",
+		{Name: "FunctionsUrl", Description: "Where the functions are; a function is below it, by its name", Value: If{"HasHttps",
 			If{"HasDomain", Sub("https://${DomainName}"), Sub("https://${LoadBalancer.DNSName}")},
 			Sub("http://${LoadBalancer.DNSName}")}},
-		{Name: "LoadBalancerDNS", Description: "The load balancer's own name, to which a domain points", Value: GetAtt("LoadBalancer.DNSName")},
+		{Name: "LoadBalancerDNS", Description: "The load balancer, for a domain to point to", Value: GetAtt("LoadBalancer.DNSName")},
 		{Name: "LogGroupName", Description: "Where the tasks log", Value: Ref("LogGroup")},
-		{Name: "ClusterName", Description: "The cluster", Value: Ref("Cluster")},
-		{Name: "ServiceName", Description: "The service", Value: GetAtt("Service.Name")},
+		{Name: "ClusterName", Value: Ref("Cluster")},
+		{Name: "ServiceName", Value: GetAtt("Service.Name")},
 		{Name: "TargetGroupArn", Description: "The target group that the tasks are in", Value: Ref("TargetGroup")},
 		{Name: "TaskDefinitionArn", Description: "The release that the stack asks for", Value: Ref("TaskDefinition")},
-		{Name: "DashboardUrl", Description: "The dashboard", Value: Sub("https://${AWS::Region}.console.aws.amazon.com/cloudwatch/home?region=${AWS::Region}#dashboards/dashboard/" + string(stackName))},
+		{Name: "DashboardUrl", Value: Sub("https://${AWS::Region}.console.aws.amazon.com/cloudwatch/home?region=${AWS::Region}#dashboards/dashboard/" + string(stackName))},
 		{Name: "AlarmTopicArn", Condition: "HasAlarms", Description: "The topic that alarms go to", Value: Ref("AlarmTopic")},
 	}
 }

@@ -42,15 +42,25 @@ func memories() []int {
 }
 
 // tmpFor and workersFor divide a task's memory, in MiB. What is in /tmp is
-// memory, too: so workers get what is left of three quarters of the task, the
-// server's own bound, where /tmp is full and the server, the collector and the
-// processes that wait have an eighth.
+// memory, too: so workers get what is left where /tmp is full, the server and the
+// processes that wait have an eighth, and others, the collector, have theirs.
 func tmpFor(memory int) int { return min(memory/4, 1024) }
 
-func workersFor(memory int) int { return min(memory*3/4, memory-tmpFor(memory)-memory/8) }
+func workersFor(memory, others int) int { return memory - tmpFor(memory) - memory/8 - others }
 
-// collectorMemory is what the collector may use, in MiB.
-const collectorMemory = 128
+// workersText is that as SELVEDGE_MAX_MEMORY has it, "auto" where the server's
+// own bound is the lower one.
+func workersText(memory, others int) string {
+	n := workersFor(memory, others)
+	if n >= memory*3/4 {
+		return "auto"
+	}
+	return strconv.Itoa(max(128, n)) + "MB"
+}
+
+// collectorMemory is what the collector may use, in MiB. A task of 512 MiB has
+// no room for it, which a rule says.
+const collectorMemory = 256
 
 func numbers(list []int) []string {
 	var all []string

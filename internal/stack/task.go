@@ -21,8 +21,8 @@ func serviceMappings() Map {
 	for _, m := range memories() {
 		rows = append(rows, Entry{strconv.Itoa(m), object(
 			"Tmp", tmpFor(m),
-			"Workers", strconv.Itoa(workersFor(m))+"MB",
-			"WorkersBesideCollector", strconv.Itoa(workersFor(m)-collectorMemory)+"MB")})
+			"Max", workersText(m, 0),
+			"Traced", workersText(m, collectorMemory))})
 	}
 	return object("ByMemory", rows)
 }
@@ -89,7 +89,7 @@ func serverContainer() Map {
 			variable("SELVEDGE_KEEP_ALIVE", strconv.Itoa(keepAlive)+"s"),
 			variable("SELVEDGE_DRAIN_DELAY", strconv.Itoa(drainDelay)+"s"),
 			variable("SELVEDGE_DRAIN_TIMEOUT", strconv.Itoa(drainTimeout)+"s"),
-			variable("SELVEDGE_MAX_MEMORY", If{"HasTracing", byMemory("WorkersBesideCollector"), byMemory("Workers")}),
+			variable("SELVEDGE_MAX_MEMORY", If{"HasTracing", byMemory("Traced"), byMemory("Max")}),
 			If{"HasTracing", variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"), noValue},
 		},
 		"Secrets", List{
@@ -111,7 +111,7 @@ func execDrop() List {
 }
 
 // collectorImage is AWS's distribution of the OpenTelemetry collector.
-const collectorImage = "public.ecr.aws/aws-observability/aws-otel-collector:v0.43.3"
+const collectorImage = "public.ecr.aws/aws-observability/aws-otel-collector:v0.49.0"
 
 func collectorContainer() Map {
 	return object(
@@ -135,7 +135,7 @@ const collectorConfig = `receivers:
 processors:
   memory_limiter:
     check_interval: 1s
-    limit_mib: 96
+    limit_mib: 200
   batch:
     timeout: 1s
 exporters:

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 )
 
@@ -11,29 +12,30 @@ type logMetric struct {
 	resource, metric string
 	pattern          string
 	// value is what a line counts, a number or a key of the line.
-	value, unit string
+	value string
 }
 
 // fromLog are metrics of docs/observability.md's events. They have no dimensions, since
 // each value of one would be billed as a metric of its own, and no default
 // value, so that hours without any cost nothing.
 var fromLog = []logMetric{
-	{"ColdStartMetric", "ColdStart", `{ $.event = "boot" }`, "$.boot_time_ms", "Milliseconds"},
-	{"BootFailureMetric", "BootFailures", `{ $.event = "boot_failure" }`, "1", "Count"},
-	{"CrashMetric", "UncaughtExceptions", `{ $.event = "uncaught_exception" }`, "1", "Count"},
-	{"OverMemoryMetric", "StoppedForMemory", `{ ($.event = "shutdown") && ($.reason = "memory") }`, "1", "Count"},
-	{"OverCpuMetric", "StoppedForCpu", `{ ($.event = "shutdown") && ($.reason = "cpu_time") }`, "1", "Count"},
+	{"ColdStartMetric", "ColdStart", `{ $.event = "boot" }`, "$.boot_time_ms"},
+	{"BootFailureMetric", "BootFailures", `{ $.event = "boot_failure" }`, "1"},
+	{"CrashMetric", "UncaughtExceptions", `{ $.event = "uncaught_exception" }`, "1"},
+	{"OverMemoryMetric", "StoppedForMemory", `{ ($.event = "shutdown") && ($.reason = "memory") }`, "1"},
+	{"OverCpuMetric", "StoppedForCpu", `{ ($.event = "shutdown") && ($.reason = "cpu_time") }`, "1"},
 }
 
-// metricNamespace is where they are, Names.MetricNamespace.
-const metricNamespace = "Selvedge/" + string(stackName)
+// metricNamespace is where they are, Names.MetricNamespace: the cluster has the
+// stack's name.
+const metricNamespace = "Selvedge/${Cluster}"
 
 func logMetrics() []Resource {
 	var all []Resource
 	for i, m := range fromLog {
 		r := Resource{Name: m.resource, Type: "AWS::Logs::MetricFilter", Properties: object(
 			"LogGroupName", Ref("LogGroup"), "FilterPattern", m.pattern,
-			"MetricTransformations", List{object("MetricNamespace", Sub(metricNamespace), "MetricName", m.metric, "MetricValue", m.value, "Unit", m.unit)})}
+			"MetricTransformations", List{object("MetricNamespace", Sub(metricNamespace), "MetricName", m.metric, "MetricValue", m.value)})}
 		if i == 0 {
 			r.Section = "Metrics and dashboard"
 		}
@@ -46,10 +48,9 @@ func logMetrics() []Resource {
 type widget struct {
 	title string
 	lines []line
-	// stacked fills the graph, label is that of its axis, and max its end, 0
-	// for the highest value.
+	// stacked fills the graph, max is the end of its axis, 0 for the highest
+	// value.
 	stacked bool
-	label   string
 	max     int
 }
 
@@ -64,7 +65,7 @@ type line struct {
 var (
 	ofBalancer = []string{"LoadBalancer", "${LoadBalancer.LoadBalancerFullName}"}
 	ofTargets  = append(ofBalancer[:2:2], "TargetGroup", "${TargetGroup.TargetGroupFullName}")
-	ofService  = []string{"ClusterName", string(stackName), "ServiceName", string(stackName)}
+	ofService  = []string{"ClusterName", "${Cluster}", "ServiceName", "${Service.Name}"}
 )
 
 func widgets() []widget {
@@ -76,27 +77,26 @@ func widgets() []widget {
 	}
 	log := func(name, stat, label string) line { return line{[]string{metricNamespace, name}, stat, label} }
 	return []widget{
-		{title: "Requests", label: "a minute", lines: []line{alb("RequestCount", "Sum", "requests", ofBalancer)}},
-		{title: "Errors", label: "a minute", lines: []line{
-			alb("HTTPCode_Target_5XX_Count", "Sum", "5xx of functions and server", ofBalancer),
-			alb("HTTPCode_ELB_5XX_Count", "Sum", "5xx of the load balancer", ofBalancer),
+		{title: "Requests a minute", lines: []line{alb("RequestCount", "Sum", "requests", ofBalancer)}},
+		{title: "Errors a minute", lines: []line{
+			alb("HTTPCode_Target_5XX_Count", "Sum", "5xx", ofBalancer),
+			alb("HTTPCode_ELB_5XX_Count", "Sum", "5xx of the balancer", ofBalancer),
 			alb("HTTPCode_Target_4XX_Count", "Sum", "4xx", ofBalancer)}},
-		{title: "Time to the answer's first byte", label: "seconds", lines: []line{
+		{title: "Seconds to the first byte of the answer", lines: []line{
 			alb("TargetResponseTime", "p50", "half", ofBalancer),
 			alb("TargetResponseTime", "p95", "95 of 100", ofBalancer),
 			alb("TargetResponseTime", "p99", "99 of 100", ofBalancer)}},
-		{title: "CPU of the tasks", label: "percent", max: 100, lines: []line{
+		{title: "CPU of the tasks, %", max: 100, lines: []line{
 			ecs("CPUUtilization", "Average", "mean"), ecs("CPUUtilization", "Maximum", "busiest")}},
-		{title: "Memory of the tasks", label: "percent", max: 100, lines: []line{
+		{title: "Memory of the tasks, %", max: 100, lines: []line{
 			ecs("MemoryUtilization", "Average", "mean"), ecs("MemoryUtilization", "Maximum", "fullest")}},
-		{title: "Tasks", label: "tasks", lines: []line{
-			ecs("CPUUtilization", "SampleCount", "running"),
-			alb("HealthyHostCount", "Minimum", "healthy", ofTargets),
+		{title: "Tasks", lines: []line{
+			alb("HealthyHostCount", "Maximum", "healthy", ofTargets),
 			alb("UnHealthyHostCount", "Maximum", "unhealthy", ofTargets)}},
-		{title: "Cold starts", label: "a minute", lines: []line{log("ColdStart", "SampleCount", "cold starts")}},
-		{title: "Time of a cold start", label: "milliseconds", lines: []line{
+		{title: "Cold starts a minute", lines: []line{log("ColdStart", "SampleCount", "cold starts")}},
+		{title: "Milliseconds of a cold start", lines: []line{
 			log("ColdStart", "p50", "half"), log("ColdStart", "p95", "95 of 100"), log("ColdStart", "Maximum", "slowest")}},
-		{title: "Functions that failed", label: "a minute", stacked: true, lines: []line{
+		{title: "Failures of functions a minute", stacked: true, lines: []line{
 			log("BootFailures", "Sum", "did not start"),
 			log("UncaughtExceptions", "Sum", "uncaught exception"),
 			log("StoppedForMemory", "Sum", "stopped for memory"),
@@ -113,31 +113,33 @@ func dashboardBody() string {
 		for i, l := range w.lines {
 			metric := []any{}
 			for j, part := range l.metric {
-				// A dot is what the line before has there.
-				if before := w.lines[max(0, i-1)].metric; i > 0 && j < len(before) && before[j] == part {
+				// A dot is what the line before has there, three are all of it.
+				if i > 0 && slices.Equal(w.lines[i-1].metric, l.metric) {
+					metric = []any{"..."}
+					break
+				}
+				if i > 0 && j < len(w.lines[i-1].metric) && w.lines[i-1].metric[j] == part {
 					part = "."
 				}
 				metric = append(metric, part)
 			}
 			metrics = append(metrics, append(metric, object{"stat": l.stat, "label": l.label}))
 		}
-		left := object{"label": w.label, "showUnits": false, "min": 0}
+		left := object{"min": 0}
 		if w.max > 0 {
 			left["max"] = w.max
 		}
-		all = append(all, object{
-			"type": "metric", "x": i % 3 * 8, "y": i / 3 * 6, "width": 8, "height": 6,
-			"properties": object{
-				"title": w.title, "view": "timeSeries", "stacked": w.stacked, "region": "${AWS::Region}", "period": 60,
-				"metrics": metrics, "yAxis": object{"left": left},
-			},
-		})
+		properties := object{"title": w.title, "region": "${AWS::Region}", "period": 60, "metrics": metrics, "yAxis": object{"left": left}}
+		if w.stacked {
+			properties["stacked"] = true
+		}
+		all = append(all, object{"type": "metric", "x": i % 3 * 8, "y": i / 3 * 6, "width": 8, "properties": properties})
 	}
 	all = append(all, object{
-		"type": "log", "x": 0, "y": 18, "width": 24, "height": 6,
+		"type": "log", "x": 0, "y": 18, "width": 24,
 		"properties": object{
 			"title": "Errors in the log", "view": "table", "region": "${AWS::Region}",
-			"query": "SOURCE '/ecs/" + string(stackName) + "' | fields @timestamp, event, slug, msg, error, request_id | filter level = 'ERROR' | sort @timestamp desc | limit 50",
+			"query": "SOURCE '${LogGroup}' | fields @timestamp, event, slug, msg, error, request_id | filter level = 'ERROR' | sort @timestamp desc | limit 50",
 		},
 	})
 	var b strings.Builder

@@ -9,7 +9,7 @@ import (
 )
 
 // lineWidth is how long lines of the file may be where they can be broken.
-const lineWidth = 110
+const lineWidth = 140
 
 // YAML is the template's text, the same each time. What is short stands on one
 // line, what is long has a line for each part.
@@ -53,7 +53,9 @@ func (t *Template) YAML() []byte {
 		if o.Condition != "" {
 			w.entry(2, "Condition", o.Condition)
 		}
-		w.entry(2, "Description", o.Description)
+		if o.Description != "" {
+			w.entry(2, "Description", o.Description)
+		}
 		w.entry(2, "Value", o.Value)
 	}
 	return []byte(w.b.String())
@@ -119,7 +121,9 @@ func (w *writer) parameter(p Parameter) {
 	}
 	if p.AllowedPattern != "" {
 		add("AllowedPattern", p.AllowedPattern)
-		add("ConstraintDescription", p.Constraint)
+		if !strings.HasSuffix(p.Constraint, "or nothing") { // the pattern says as much
+			add("ConstraintDescription", p.Constraint)
+		}
 	}
 	if p.Min != 0 || p.Max != 0 {
 		add("MinValue", p.Min)
@@ -137,8 +141,8 @@ func (w *writer) rule(r Rule) {
 	}
 	w.line(2, "Assertions:")
 	for _, a := range r.Assertions {
-		w.line(3, "- Assert: "+mustFlow(a.That))
-		w.entry(4, "AssertDescription", a.Else)
+		w.line(2, "- Assert: "+mustFlow(a.That))
+		w.entry(3, "AssertDescription", a.Else)
 	}
 }
 
@@ -162,8 +166,9 @@ func (w *writer) resource(r *Resource) {
 	if len(r.StartsAfter) > 0 {
 		w.entry(2, "Metadata", object("StartsAfter", r.StartsAfter))
 	}
-	w.line(2, "Properties:")
-	w.entries(3, r.Properties)
+	if len(r.Properties) > 0 {
+		w.entry(2, "Properties", r.Properties)
+	}
 }
 
 func (w *writer) entries(level int, m Map) {
@@ -201,6 +206,9 @@ func (w *writer) put(level int, head string, v any) {
 		return
 	}
 	text, ok := flow(v)
+	if s, is := v.(string); is && sentence.MatchString(s) && !strings.Contains(s, ": ") && !strings.Contains(s, " #") {
+		text = s
+	}
 	if ok && indent+len(head)+len(tag)+1+len(text) <= lineWidth {
 		w.line(level, head+tag+" "+text)
 		return
@@ -219,8 +227,11 @@ func (w *writer) put(level int, head string, v any) {
 			return
 		}
 		w.line(level, head+tag)
+		if head == "-" {
+			level++
+		}
 		for _, e := range v {
-			w.item(level+1, e)
+			w.item(level, e)
 		}
 	case Map:
 		w.line(level, head+tag)
@@ -352,12 +363,17 @@ func flow(v any) (string, bool) {
 // not among the templates' but for those of notPlain.
 var (
 	plain    = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9_./-]*(:{1,2}[A-Za-z0-9_./*-]+)*( [A-Za-z0-9_./()-]+(:[A-Za-z0-9_./-]+)*[.,]?)*$`)
+	sentence = regexp.MustCompile(`^[A-Z][A-Za-z0-9]* [A-Za-z0-9 ,;.'"{}()<>=/@%_:-]*[A-Za-z0-9.]$`) // with a line to itself
+	amount   = regexp.MustCompile(`^[1-9][0-9]*(s|m|MB)$`)
 	notPlain = regexp.MustCompile(`(?i)^(true|false|yes|no|on|off|y|n|null|\.nan|\.inf)$`)
 )
 
 // quote writes a text as one scalar.
 func quote(s string) string {
 	if plain.MatchString(s) && !notPlain.MatchString(s) && !strings.Contains(s, ",") {
+		return s
+	}
+	if amount.MatchString(s) {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", "''") + "'"

@@ -39,6 +39,10 @@ func TestMain(m *testing.M) {
 		fmt.Println("skipped: it looks at /proc")
 		os.Exit(0)
 	}
+	if os.Getenv(servePlain) != "" {
+		fmt.Fprintln(os.Stderr, answerPlainly())
+		os.Exit(1)
+	}
 	kept := os.Getenv("CHAOS_ROWS")
 	if kept != "" {
 		if err := loadRows(kept); err != nil {

@@ -85,7 +85,7 @@ func (a *account) environ(extra ...string) []string {
 	env = append(env,
 		"HOME="+a.home, "DOCKER_CONFIG="+a.home, "AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER=",
 		"AWS_ENDPOINT_URL="+a.endpoint.URL, "AWS_ENDPOINT_URL_ECR="+a.registry.server.URL,
-		"AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY=an-example-of-a-secret-access-key", "AWS_REGION="+region,
+		"AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY=an-example-of-a-secret-access-key", "AWS_REGION="+region, "AWS_DEFAULT_REGION="+region,
 		"SELVEDGE_DATA_DIR="+harness.DataDir, "SELVEDGE_DENO="+denotest.Binary(a.t),
 	)
 	return append(env, extra...)

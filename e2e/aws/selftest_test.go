@@ -72,19 +72,32 @@ func parameters(pairs ...string) []cft.Parameter {
 	return list
 }
 
-// image registers an image, as if it had been pushed, and returns its name.
 func (s *sdk) image(tag string) string {
 	s.t.Helper()
-	s.ask("ecr", "AmazonEC2ContainerRegistry_V20150921.CreateRepository", map[string]any{"repositoryName": smallStack})
+	return s.imageIn(smallStack, tag)
+}
+
+// imageIn makes a repository with an image, as if it had been pushed, and
+// returns the image's name.
+func (a *account) imageIn(repository, tag string) string {
+	a.t.Helper()
 	digest := "sha256:" + strings.Repeat(tag, 64)[:64]
-	status, text := s.ask("ecr", "AmazonEC2ContainerRegistry_V20150921.PutImage", map[string]any{
-		"repositoryName": smallStack, "imageTag": tag, "imageDigest": digest,
-		"imageManifest": `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"` + digest + `","size":2},"layers":[]}`,
+	a.knownImage(repository, tag, digest)
+	return "registry.example/" + repository + "@" + digest
+}
+
+// knownImage makes an image known to ECR that is in no registry.
+func (a *account) knownImage(repository, tag, digest string) {
+	a.t.Helper()
+	a.ask("ecr", "AmazonEC2ContainerRegistry_V20150921.CreateRepository", map[string]any{"repositoryName": repository})
+	const kind = "application/vnd.oci.image.manifest.v1+json"
+	status, text := a.ask("ecr", "AmazonEC2ContainerRegistry_V20150921.PutImage", map[string]any{
+		"repositoryName": repository, "imageTag": tag, "imageDigest": digest, "imageManifestMediaType": kind,
+		"imageManifest": `{"schemaVersion":2,"mediaType":"` + kind + `","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"` + digest + `","size":2},"layers":[]}`,
 	})
 	if status != 200 {
-		s.t.Fatal(text)
+		a.t.Fatal(text)
 	}
-	return "registry.example/" + smallStack + "@" + digest
 }
 
 // settled waits until nothing goes on in a stack, and returns its status.
@@ -125,8 +138,13 @@ func (s *sdk) update(pairs ...string) error {
 // events are "Logical STATUS reason", the oldest first, over all pages.
 func (s *sdk) events() []string {
 	s.t.Helper()
+	return s.eventsOf(smallStack)
+}
+
+func (s *sdk) eventsOf(stack string) []string {
+	s.t.Helper()
 	var found []string
-	pages := cloudformation.NewDescribeStackEventsPaginator(s.cfn, &cloudformation.DescribeStackEventsInput{StackName: aws.String(smallStack)})
+	pages := cloudformation.NewDescribeStackEventsPaginator(s.cfn, &cloudformation.DescribeStackEventsInput{StackName: &stack})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(s.t.Context())
 		if err != nil {

@@ -6,6 +6,7 @@ group must be there, and its execution role must allow all of that.
 """
 
 import json
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,10 @@ def fault_of_health(task: "Task") -> Fault | None:
     return Fault("ServiceSchedulerInitiated", f"Task failed ELB health checks in (target-group {', '.join(groups)})", 137, "Health checks failed with these codes: [503]")
 
 
+# A registry of ECR, or the one that stands for it.
+_account_registry = re.compile(r"\d{12}\.dkr\.ecr\.|127\.0\.0\.1:|localhost:|registry\.example$")
+
+
 def _cannot_pull(image: str, why: str) -> Fault:
     return Fault("TaskFailedToStart", f"CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref {image}: {image}: {why}")
 
@@ -67,6 +72,8 @@ def _cannot_pull(image: str, why: str) -> Fault:
 def _pull(api: Api, role: policies.Policy, container: dict[str, Any]) -> Fault | None:
     image = container["image"]
     host, _, rest = image.partition("/")
+    if not _account_registry.match(host):
+        return None  # public, and taken to be there
     repository, _, digest = rest.partition("@")
     if not digest:
         repository, _, tag = rest.partition(":")

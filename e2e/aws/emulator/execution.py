@@ -91,7 +91,7 @@ class Operation:
             r.made = e.made
             self.new.append(r)
             stack.resources.setdefault(r.logical, r)
-            stack.event(r, verb + "_FAILED", str(e))
+            stack.event(r, verb + "_FAILED", _reason(r.type, e))
             raise ResourceFailed(r.logical, verb.lower()) from e
         except (Failed, Extraneous, KeyError) as e:
             stack.event(r, verb + "_FAILED", _reason(r.type, e))

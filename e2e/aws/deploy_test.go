@@ -166,7 +166,7 @@ func TestDeploy(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	a.testDestroy(t, p, empty)
+	t.Run("destroy", func(t *testing.T) { a.testDestroy(t, p, empty) })
 }
 
 // TestDeployFails: tasks of a release end at their start. ECS goes back, and

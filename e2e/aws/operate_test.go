@@ -17,8 +17,19 @@ import (
 func (a *account) testOperating(t *testing.T, p *project, url string) {
 	t.Run("status", func(t *testing.T) {
 		needCommands(t, "status")
-		say(t, a.must(p.dir, "status"), service, "UPDATE_COMPLETE", "2")
-		parse[map[string]any](t, a.selvedge(p.dir, "status", "--json"))
+		r := a.must(p.dir, "status")
+		say(t, r, service+" in "+region+" is healthy", "UPDATE_COMPLETE", "2 running, 0 starting, 2 wanted", "2 healthy")
+		if r.stderr != "" {
+			t.Errorf("%s", r)
+		}
+		now := parse[struct {
+			State   string
+			Tasks   struct{ Desired, Running int }
+			Targets []struct{ State string }
+		}](t, a.selvedge(p.dir, "status", "--json"))
+		if now.State != "healthy" || now.Tasks.Running != 2 || len(now.Targets) != 2 {
+			t.Errorf("%+v", now)
+		}
 	})
 
 	t.Run("logs", func(t *testing.T) {

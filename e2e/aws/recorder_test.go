@@ -46,6 +46,9 @@ func (r *recorder) onCall(hook func(call)) {
 	r.hook = hook
 }
 
+// rpcPath is how an API in CBOR is asked.
+var rpcPath = regexp.MustCompile(`^/service/[^/]+/operation/(\w+)$`)
+
 var credential = regexp.MustCompile(`Credential=[^/]+/\d+/([^/]+)/([^/]+)/aws4_request`)
 
 // iamNames are the services that requests are signed for under another name.
@@ -133,6 +136,10 @@ func identify(req *http.Request, body []byte) call {
 		for name := range form {
 			c.params[name] = form.Get(name)
 		}
+		return c
+	}
+	if m := rpcPath.FindStringSubmatch(req.URL.Path); m != nil {
+		c.operation = m[1]
 		return c
 	}
 	c.operation = req.Method + " " + req.URL.Path // an API of paths, of which none is expected

@@ -26,39 +26,39 @@ func TestDeployRefuses(t *testing.T) {
 		name   string
 		code   int
 		says   string
-		change func(p *project) (env, args []string)
+		change func(t *testing.T, p *project) (env, args []string)
 	}{
-		{"nobody can be asked", 2, "--yes", func(p *project) ([]string, []string) { return nil, []string{} }},
-		{"an anon key of another project", 2, "ANON_KEY", func(p *project) ([]string, []string) {
+		{"nobody can be asked", 2, "--yes", func(*testing.T, *project) ([]string, []string) { return nil, nil }},
+		{"an anon key of another project", 2, "ANON_KEY", func(_ *testing.T, p *project) ([]string, []string) {
 			return []string{"ANON_KEY=" + foreign["ANON_KEY"]}, []string{"--yes"}
 		}},
-		{"a service_role key in the place of the anon key", 2, "ANON_KEY", func(p *project) ([]string, []string) {
+		{"a service_role key in the place of the anon key", 2, "ANON_KEY", func(_ *testing.T, p *project) ([]string, []string) {
 			return []string{"ANON_KEY=" + p.keys["SERVICE_ROLE_KEY"]}, []string{"--yes"}
 		}},
-		{"the example's placeholders", 2, "parameters.json", func(p *project) ([]string, []string) {
+		{"the example's placeholders", 2, "parameters.json", func(t *testing.T, p *project) ([]string, []string) {
 			p.write(t, ".env", "")
 			copyExample(t, p)
 			return nil, []string{"--yes"}
 		}},
-		{"no keys at all", 2, "JWT_SECRET", func(p *project) ([]string, []string) {
+		{"no keys at all", 2, "JWT_SECRET", func(t *testing.T, p *project) ([]string, []string) {
 			p.write(t, ".env", "")
 			return nil, []string{"--yes"}
 		}},
-		{"a pair that Fargate has not", 2, "512", func(p *project) ([]string, []string) {
+		{"a pair that Fargate has not", 2, "512", func(*testing.T, *project) ([]string, []string) {
 			return nil, []string{"--yes", "--set", "cpu=512", "--set", "memory=8192"}
 		}},
-		{"a key that there is not", 2, "desired_count", func(p *project) ([]string, []string) {
+		{"a key that there is not", 2, "desired_count", func(t *testing.T, p *project) ([]string, []string) {
 			p.write(t, "selvedge.toml", settings+"desired_cont = 3\n")
 			return nil, []string{"--yes"}
 		}},
-		{"a function that does not build", 1, "hello", func(p *project) ([]string, []string) {
+		{"a function that does not build", 1, "hello", func(t *testing.T, p *project) ([]string, []string) {
 			p.write(t, "functions/hello/index.ts", "Deno.serve(() => {")
 			return nil, []string{"--yes"}
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := newProject(a)
-			env, args := c.change(p)
+			env, args := c.change(t, p)
 			a.calls.forget()
 			r := a.command(p.dir, env, append([]string{"deploy", "--url", "http://127.0.0.1:1"}, args...)...)
 			if r.code != c.code {

@@ -114,7 +114,7 @@ def register(call: Call) -> dict[str, Any]:
         revision = 1 + max([d["revision"] for a, d in world.definitions.items() if a.startswith(prefix)], default=0)
         definition = {
             **{k: v for k, v in p.items() if k != "tags"}, "taskDefinitionArn": prefix + str(revision), "revision": revision, "status": "ACTIVE",
-            "registeredAt": now(), "registeredBy": api.arn("iam", "root"), "compatibilities": ["EC2", "FARGATE"], "tags": p.get("tags", []),
+            "registeredAt": now(), "registeredBy": f"arn:aws:iam::{call.account}:root", "compatibilities": ["EC2", "FARGATE"], "tags": p.get("tags", []),
         }
         world.definitions[definition["taskDefinitionArn"]] = definition
     return {"taskDefinition": _shown(definition), "tags": definition["tags"]}

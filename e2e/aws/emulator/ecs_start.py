@@ -58,7 +58,7 @@ def fault_of_health(task: "Task") -> Fault | None:
         return None
     write(task, doomed.get("lines") or ['{"level":"error","event":"health","msg":"not ready"}'])
     groups = [b["targetGroupArn"] for b in task.service.settings.get("loadBalancers", [])]
-    return Fault("ServiceSchedulerInitiated", f"Task failed ELB health checks in (target-group {', '.join(groups)})", 137, "Health checks failed with these codes: [503]")
+    return Fault("ServiceSchedulerInitiated", f"Task failed ELB health checks in (target-group {', '.join(groups)})", 0, "Health checks failed with these codes: [503]")
 
 
 # A registry of ECR, or the one that stands for it.

@@ -19,7 +19,7 @@ from werkzeug.wrappers import Response  # noqa: E402
 # Each registers its operations or its types of resources.
 from . import autoscaling, cloudformation, ecs_api, ecs_services, logs, policies  # noqa: E402, F401
 from . import balancing, containers, fronting, identity, monitoring, network, storing  # noqa: E402, F401
-from . import calls, endpoint, wire  # noqa: E402
+from . import calls, cbor, endpoint, wire  # noqa: E402
 from .ecs_state import world  # noqa: E402
 
 
@@ -34,7 +34,12 @@ class Application:
             return endpoint.handle(environ)(environ, start_response)
         body = wire.body_of(environ)
         call = wire.identify(environ, body)
-        answer: Response | None = wire.answer(call, environ) if call else None
+        answer: Response | None = None
+        if call and (name := cbor.operation_of(environ)):
+            call.operation = name
+            answer = cbor.answer(call, body)
+        elif call:
+            answer = wire.answer(call, environ)
         if answer is not None:
             return answer(environ, start_response)
         return self.moto(environ, start_response)

@@ -114,7 +114,7 @@ func TestByHand(t *testing.T) {
 	p.parametersFile(t, p.byHand(first.Image))
 	theirs.aws("cloudformation", "create-stack", "--stack-name", repository, "--template-body", "file://"+template, "--capabilities", "CAPABILITY_IAM",
 		"--parameters", "file://"+filepath.Join(p.dir, "parameters.json"))
-	theirs.aws("cloudformation", "wait", "stack-create-complete", "--stack-name", repository)
+	harness.Eventually(t, 20*time.Second, "the stack is made", func() bool { return theirs.stackStatus(repository) == "CREATE_COMPLETE" })
 	sameButKeys(t, ours.resolved(repository), theirs.resolved(repository))
 
 	// The keys of both reach the container under the same names.

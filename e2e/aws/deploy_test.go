@@ -314,3 +314,24 @@ func TestDryRun(t *testing.T) {
 		t.Errorf("the dry run deployed %s", image)
 	}
 }
+
+// TestConfirm: at a terminal it asks, shows how it is going, and a no is a no.
+func TestConfirm(t *testing.T) {
+	needCommands(t, "deploy")
+	t.Parallel()
+	a := newAccount(t)
+	p := newProject(a)
+	f := newFront(t)
+	r := a.onTerminal(p.dir, "n\n", "deploy", "--url", f.URL)
+	if r.code == 0 {
+		t.Errorf("%s", r)
+	}
+	say(t, r, "declined")
+	harness.Eventually(t, 10*time.Second, "nothing is left of the stack", func() bool { return a.stackStatus(service) == "" })
+	r = a.onTerminal(p.dir, "y\n", "deploy", "--url", f.URL)
+	if r.code != 0 || a.stackStatus(service) != "CREATE_COMPLETE" {
+		t.Errorf("%s", r)
+	}
+	// The address, the log, and what to do next; and a line that moves.
+	say(t, r, "elb.amazonaws.com", "selvedge logs --aws", "\r\x1b[K")
+}

@@ -3,6 +3,7 @@ package aws
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -98,7 +99,13 @@ func (r *recorder) checkPolicy(t *testing.T, stackCalls []stackCall) {
 		t.Log("skipped: there is no deploy-policy.json to compare calls with")
 		return
 	}
-	p := readPolicy(t, r.account)
+	for _, m := range r.missing(readPolicy(t, r.account), stackCalls) {
+		t.Errorf("%s does not allow %s", filepath.Base(policyFile()), m)
+	}
+}
+
+// missing are the rights that calls took and a policy does not give.
+func (r *recorder) missing(p policy, stackCalls []stackCall) []string {
 	missing := map[string]bool{}
 	for _, c := range r.all() {
 		if slices.Contains(freely, c.action()) {
@@ -118,9 +125,7 @@ func (r *recorder) checkPolicy(t *testing.T, stackCalls []stackCall) {
 			missing["iam:PassRole, as "+action+" names a role"] = true
 		}
 	}
-	for m := range missing {
-		t.Errorf("%s does not allow %s", filepath.Base(policyFile()), m)
-	}
+	return slices.Sorted(maps.Keys(missing))
 }
 
 func iamService(name string) string {
@@ -242,5 +247,34 @@ func TestPolicyMatching(t *testing.T) {
 		if got := p.allows(c.action, c.resource); got != c.want {
 			t.Errorf("%s on %s: %v", c.action, c.resource, got)
 		}
+	}
+}
+
+// TestMissingRights: calls are told apart by what they are about.
+func TestMissingRights(t *testing.T) {
+	p := policy{Statement: []statement{
+		{Effect: "Allow", Action: oneOrMore{"cloudformation:DescribeStacks"}, Resource: oneOrMore{"arn:aws:cloudformation:*:1:stack/a-*/*"}},
+		{Effect: "Allow", Action: oneOrMore{"secretsmanager:GetSecretValue"}, Resource: oneOrMore{"arn:aws:secretsmanager:*:1:secret:a/*"}},
+		{Effect: "Allow", Action: oneOrMore{"ecs:RegisterTaskDefinition"}, Resource: oneOrMore{"*"}},
+	}}
+	r := &recorder{account: "1"}
+	for _, c := range []call{
+		{service: "cloudformation", operation: "DescribeStacks", params: map[string]any{"StackName": "a-b"}},
+		{service: "cloudformation", operation: "DescribeStacks", params: map[string]any{"StackName": "b"}},
+		{service: "cloudformation", operation: "DescribeStacks", params: map[string]any{}},
+		{service: "secretsmanager", operation: "GetSecretValue", params: map[string]any{"SecretId": "a/keys"}},
+		{service: "secretsmanager", operation: "DeleteSecret", params: map[string]any{"SecretId": "a/keys"}},
+		{service: "sts", operation: "GetCallerIdentity"},
+	} {
+		r.add(c)
+	}
+	got := r.missing(p, []stackCall{{"ecs", "RegisterTaskDefinition", map[string]any{"executionRoleArn": "arn:aws:iam::1:role/x"}}, {"elbv2", "CreateListener", nil}})
+	want := []string{
+		"cloudformation:DescribeStacks on *", "cloudformation:DescribeStacks on arn:aws:cloudformation:" + region + ":1:stack/b/0",
+		"elasticloadbalancing:CreateListener, called by CloudFormation", "iam:PassRole, as ecs:RegisterTaskDefinition names a role",
+		"secretsmanager:DeleteSecret on arn:aws:secretsmanager:" + region + ":1:secret:a/keys-AbCdEf",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("missing %q, want %q", got, want)
 	}
 }

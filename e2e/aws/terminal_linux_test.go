@@ -61,7 +61,7 @@ func (a *account) onTerminal(dir, typed string, args ...string) *result {
 	if typed != "" {
 		harness.Eventually(a.t, time.Minute, "the command asks", func() bool {
 			said := r.stdout.String()
-			return strings.Contains(said, "? ") || strings.HasSuffix(said, ": ") || strings.HasSuffix(said, "] ")
+			return strings.HasSuffix(said, "? ") || strings.HasSuffix(said, ": ") || strings.HasSuffix(said, "[y/N] ")
 		})
 		if _, err := io.WriteString(user, typed); err != nil {
 			a.t.Fatal(err)

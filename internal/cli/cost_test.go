@@ -61,7 +61,7 @@ func TestCost(t *testing.T) {
 		"between 2 and 10 tasks":            {"--tasks", "11"},
 		"requests cannot be -1":             {"--requests=-1"},
 		"did you mean cpu?":                 {"--set", "cpus=1"},
-		"DesiredCount must be from 1 to 20": {"--set", "desired_count=99", "--set", "max_count=100"},
+		"DesiredCount must be from 1 to 10": {"--set", "desired_count=99", "--set", "max_count=100"},
 	} {
 		if _, errs, code := runAt(t, dir, append([]string{"cost"}, args...)...); code != 2 || !strings.Contains(errs, want) {
 			t.Errorf("%v: exit code %d: %s", args, code, errs)

@@ -51,8 +51,7 @@ func (o *Operator) apply(ctx context.Context, c change, anon string, goBack bool
 	}
 	before, err := o.snapshot(ctx, set, goBack)
 	if err != nil {
-		o.discard(ctx, set)
-		return nil, err
+		return nil, o.abandon(ctx, set, "keeping what it takes to go back", err)
 	}
 	live, err := o.carryOut(ctx, set)
 	if err != nil {
@@ -68,6 +67,16 @@ func (o *Operator) apply(ctx context.Context, c change, anon string, goBack bool
 	r := o.result("live", live)
 	r.Changes, r.Checked = d, checked
 	return r, nil
+}
+
+// abandon discards a change set that is not carried out since something failed
+// or the user wants it no more, and adds to the error what that leaves.
+func (o *Operator) abandon(ctx context.Context, s *changeSet, during string, err error) error {
+	left := o.discard(ctx, s)
+	if ctx.Err() != nil {
+		return o.stopped(ended(ctx), during, left)
+	}
+	return withState(err, left)
 }
 
 // snapshot keeps what it takes to go back exactly: the template in force, nil
@@ -102,8 +111,7 @@ func (o *Operator) carryOut(ctx context.Context, s *changeSet) (*Stack, error) {
 	defer cancel()
 	w, err := o.newWatch(bounded, s.stackFor(), len(s.changes))
 	if err != nil {
-		o.discard(ctx, s)
-		return nil, err
+		return nil, o.abandon(ctx, s, "beginning the change", err)
 	}
 	w.tasks = o.newRollout(s.stack)
 	in := &cloudformation.ExecuteChangeSetInput{ChangeSetName: &s.id, StackName: aws.String(s.stackFor()), ClientRequestToken: aws.String("selvedge-" + rand.Text())}

@@ -24,6 +24,7 @@ func TestImportsPointDown(t *testing.T) {
 		"http1":         "sockio",
 		"sockio":        "",
 		"gateway":       "function upstream auth http1 ratelimit",
+		"tracing":       "gateway",
 		"config":        "function machine suggest",
 		"suggest":       "",
 		"deploy":        "stack suggest",

@@ -22,6 +22,7 @@ import (
 	"github.com/selvedge-dev/selvedge/internal/pool"
 	"github.com/selvedge-dev/selvedge/internal/ratelimit"
 	"github.com/selvedge-dev/selvedge/internal/recent"
+	"github.com/selvedge-dev/selvedge/internal/tracing"
 	"github.com/selvedge-dev/selvedge/internal/vitals"
 )
 
@@ -53,6 +54,7 @@ type server struct {
 	recent *recent.Log
 	memory *memoryKeeper
 	vitals *vitals.Monitor
+	tracer *tracing.Tracer // nil without a collector
 	// resolve reads the configuration again; dev sets it.
 	resolve func() (*config.Config, error)
 }
@@ -79,6 +81,10 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 	log := observe.New(observe.Options{Out: s.Out, Format: format, Level: cfg.LogLevel, Keep: srv.recent})
 	if here := machine.Here(); here.Err != nil {
 		log.Warn("it is not known what the task may use", "err", here.Err)
+	}
+	traces, err := tracing.Read(os.LookupEnv)
+	if err != nil {
+		return nil, usage(err)
 	}
 	verifier, cfg, err := newVerifier(cfg, log)
 	if err != nil {
@@ -120,6 +126,7 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 		}
 		return function.Defaults() // it was removed just now
 	}
+	srv.tracer = tracing.Start(traces, currentVersion(), log)
 	timeouts := gateway.DefaultTimeouts()
 	timeouts.Idle = cfg.KeepAlive
 	srv.gateway = gateway.New(gateway.Options{
@@ -131,6 +138,7 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 		OnRequest:      watcher.Request,
 		Metrics:        srv.counters,
 		Log:            log,
+		Trace:          srv.tracer.Middleware(),
 		CORS:           gateway.CORS(cfg.CORSOrigins),
 		Authenticate: gateway.Authenticate(verifier, func(slug string) bool {
 			f, ok := p.Function(slug)
@@ -255,6 +263,7 @@ func (s *server) run(ctx context.Context, w io.Writer) error {
 func (s *server) stop(ctx context.Context) error {
 	s.gateway.SayStopping()
 	cut, err := s.gateway.Shutdown(ctx)
+	s.tracer.Close()
 	s.memory.Close()
 	s.vitals.Close()
 	if s.verifier != nil {

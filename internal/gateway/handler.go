@@ -13,9 +13,10 @@ func (s *Server) buildHandler() Handler {
 	h = s.opts.Limits.use(h)    // whether the request is within its bounds
 	h = s.opts.Authenticate.use(h)
 	h = s.opts.CORS.use(h) // outside of authentication: refusals need it too
-	h = s.route(h)         // health, metric, 404, 405; the rest is for functions
-	h = s.locate(h)        // who calls, and how it looked from outside
-	return s.stamp(h)      // request id and the headers of every answer
+	h = s.opts.Trace.use(h)
+	h = s.route(h)    // health, metric, 404, 405; the rest is for functions
+	h = s.locate(h)   // who calls, and how it looked from outside
+	return s.stamp(h) // request id and the headers of every answer
 }
 
 // use puts a middleware around a handler, if there is one.

@@ -72,6 +72,7 @@ type Options struct {
 
 	// The named places in the chain, outermost first; nil ones are left out.
 	// They see only requests for functions that exist; CORS sees the others too.
+	Trace        Middleware // what is made known to a collector
 	CORS         Middleware
 	Authenticate Middleware
 	Limits       Middleware // of the request: size, rate

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -47,9 +46,7 @@ With --deployed the parameters are those of the stack that runs.`,
 			}
 			e := cost.Of(plan, u)
 			if asJSON {
-				enc := json.NewEncoder(s.Out)
-				enc.SetIndent("", "  ")
-				return enc.Encode(struct {
+				return printIndented(s.Out, struct {
 					Stack        string `json:"stack"`
 					Currency     string `json:"currency"`
 					PricesRegion string `json:"prices_region"`

@@ -91,6 +91,9 @@ func (f *changeFlags) print(s Streams, r *deploy.Result) {
 	case "planned":
 		fmt.Fprintln(s.Err, "Nothing that runs has changed (--dry-run).")
 		return
+	case "stored":
+		fmt.Fprintln(s.Err, "Stored. What runs is as it was; the next deploy takes it.")
+		return
 	case "unchanged":
 		fmt.Fprintf(s.Err, "Nothing changed: release %s of %s is deployed.\n", orDash(r.Release), r.Stack)
 	default:

@@ -41,10 +41,7 @@ unknown. The exit code is 0 whenever it could be said.`,
 				return err
 			}
 			if asJSON {
-				enc := json.NewEncoder(s.Out)
-				enc.SetIndent("", "  ")
-				enc.SetEscapeHTML(false)
-				return enc.Encode(status)
+				return printIndented(s.Out, status)
 			}
 			printStatus(s.Out, status, time.Now())
 			warnAll(s.Err, status.Unknown...)
@@ -54,6 +51,14 @@ unknown. The exit code is 0 whenever it could be said.`,
 	target.register(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// printIndented prints JSON for scripts, and for those who read it.
+func printIndented(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
 }
 
 func printStatus(w io.Writer, s *deploy.Status, now time.Time) {

@@ -49,7 +49,7 @@ const DefaultWait = 20 * time.Minute
 
 // A Result is what a command came to. It is what --json prints.
 type Result struct {
-	// State is "live", "unchanged" or "planned".
+	// State is "live", "unchanged", "planned" or, of secrets, "stored".
 	State       string `json:"state"`
 	Stack       string `json:"stack"`
 	Environment string `json:"environment"`

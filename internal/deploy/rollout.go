@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -117,7 +118,7 @@ func (r *rollout) findStopped(ctx context.Context) error {
 	}
 	for _, t := range out.Tasks {
 		id := lastPart(aws.ToString(t.TaskArn))
-		if r.said[id] || t.CreatedAt != nil && t.CreatedAt.Before(r.since) || t.StopCode == ecstypes.TaskStopCodeServiceSchedulerInitiated && !unhealthy(t) || t.StopCode == ecstypes.TaskStopCodeUserInitiated {
+		if r.said[id] || t.CreatedAt != nil && t.CreatedAt.Before(r.since) || !byFault(t) {
 			continue
 		}
 		r.said[id] = true
@@ -129,6 +130,18 @@ func (r *rollout) findStopped(ctx context.Context) error {
 		r.o.Report.Note(fmt.Sprintf("task %s stopped: %s", id, s.Reason))
 	}
 	return nil
+}
+
+// byFault reports whether a task stopped by a fault: neither a release nor
+// scaling nor somebody has ended it, and Spot has not taken it back.
+func byFault(t ecstypes.Task) bool {
+	switch t.StopCode {
+	case ecstypes.TaskStopCodeUserInitiated, ecstypes.TaskStopCodeSpotInterruption, ecstypes.TaskStopCodeTerminationNotice:
+		return false
+	case ecstypes.TaskStopCodeServiceSchedulerInitiated:
+		return unhealthy(t)
+	}
+	return true
 }
 
 // unhealthy reports whether ECS stopped a task since it failed its checks,
@@ -162,9 +175,16 @@ func lastPart(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }
 // errRollout is a rollout that ECS has given up.
 var errRollout = errors.New("the rollout failed")
 
+// scalingPatience is how long scaling may take to have its least number of
+// tasks started.
+const scalingPatience = time.Minute
+
 // settle waits until all tasks are the stack's release and healthy, and those
 // before it are gone.
 func (r *rollout) settle(ctx context.Context, k *Stack) error {
+	// Scaling raises the count to its least number by itself, in a moment.
+	least, _ := strconv.Atoi(k.Parameters["DesiredCount"])
+	began := time.Now()
 	return r.o.poll(ctx, func(ctx context.Context) (bool, error) {
 		if err := r.look(ctx); err != nil {
 			return false, err
@@ -184,6 +204,10 @@ func (r *rollout) settle(ctx context.Context, k *Stack) error {
 			return false, errRollout // ECS went back by itself
 		case len(r.state.Deployments) > 1 || p.RolloutState == ecstypes.DeploymentRolloutStateInProgress || r.state.PendingCount > 0 || r.state.RunningCount != r.state.DesiredCount:
 			r.o.Report.Now(r.text)
+			return false, nil
+		}
+		if int(r.state.DesiredCount) < least && time.Since(began) < scalingPatience {
+			r.o.Report.Now(fmt.Sprintf("%s; scaling is to have %d", r.text, least))
 			return false, nil
 		}
 		healthy, rest, err := r.targets(ctx, k.Outputs["TargetGroupArn"])

@@ -226,16 +226,16 @@ type NamedSecret struct {
 	Before  bool      `json:"before,omitempty"`
 }
 
-// List returns the names in a secret, sorted, and when each was last changed:
-// what the versions that are kept tell.
-func (s *SecretStore) List(ctx context.Context) ([]NamedSecret, error) {
+// list returns the names in a secret, sorted, and when each was last changed:
+// what the versions that are kept tell. version is the newest one's id.
+func (s *SecretStore) list(ctx context.Context) (names []NamedSecret, version string, err error) {
 	current, err := s.Read(ctx)
 	if err != nil || current == nil || current.Deleted {
-		return nil, err
+		return nil, "", err
 	}
 	versions, err := s.versions(ctx)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	var list []NamedSecret
 	open := map[string]bool{} // those whose last change is not found yet
@@ -272,7 +272,7 @@ func (s *SecretStore) List(ctx context.Context) ([]NamedSecret, error) {
 	for i := range list {
 		list[i].Before = open[list[i].Name] && incomplete
 	}
-	return list, nil
+	return list, current.Version, nil
 }
 
 // Delete has the secret deleted in recoveryDays. It reports whether there was

@@ -252,7 +252,7 @@ func TestSecretStore(t *testing.T) {
 }
 
 // TestSecretVersionsAreKept checks that what old releases name is still there
-// after many changes, that labels do not run out, and what List knows.
+// after many changes, that labels do not run out, and what list knows.
 func TestSecretVersionsAreKept(t *testing.T) {
 	ctx := t.Context()
 	s, f := newStore()
@@ -278,7 +278,7 @@ func TestSecretVersionsAreKept(t *testing.T) {
 			t.Errorf("version %d is kept: %v, want %v", i, !want, want)
 		}
 	}
-	list, err := s.List(ctx)
+	list, _, err := s.list(ctx)
 	if err != nil || len(list) != 2 {
 		t.Fatalf("%+v, %v", list, err)
 	}
@@ -293,7 +293,7 @@ func TestSecretVersionsAreKept(t *testing.T) {
 func TestSecretList(t *testing.T) {
 	ctx := t.Context()
 	s, _ := newStore()
-	if list, err := s.List(ctx); len(list) != 0 || err != nil {
+	if list, _, err := s.list(ctx); len(list) != 0 || err != nil {
 		t.Errorf("%v, %v", list, err)
 	}
 	first, _ := s.Write(ctx, nil, map[string]string{"A": "1", "B": "1"})
@@ -301,7 +301,10 @@ func TestSecretList(t *testing.T) {
 	if _, err := s.Write(ctx, second, map[string]string{"A": "1", "B": "2", "C": "1"}); err != nil {
 		t.Fatal(err)
 	}
-	list, err := s.List(ctx)
+	list, version, err := s.list(ctx)
+	if v, _ := s.Read(ctx); v.Version != version {
+		t.Errorf("the version is %s, not %s", version, v.Version)
+	}
 	if err != nil || len(list) != 3 {
 		t.Fatalf("%+v, %v", list, err)
 	}

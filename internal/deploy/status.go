@@ -245,38 +245,11 @@ func (l look) stopped(ctx context.Context, name string) {
 		return
 	}
 	for _, task := range out.Tasks {
-		if reason := faultOf(task); reason != "" {
-			id := aws.ToString(task.TaskArn)
-			l.s.Stopped = append(l.s.Stopped, StoppedTask{id[strings.LastIndexByte(id, '/')+1:], reason, aws.ToTime(task.StoppedAt)})
+		if byFault(task) {
+			l.s.Stopped = append(l.s.Stopped, StoppedTask{lastPart(aws.ToString(task.TaskArn)), stopReason(task), aws.ToTime(task.StoppedAt)})
 		}
 	}
 	slices.SortFunc(l.s.Stopped, func(a, b StoppedTask) int { return b.Stopped.Compare(a.Stopped) })
-}
-
-// faultOf says why a task ended, "" where it was not by a fault: a release or
-// scaling has ended it, or Spot has taken it back.
-func faultOf(task ecstypes.Task) string {
-	reason := aws.ToString(task.StoppedReason)
-	switch task.StopCode {
-	case ecstypes.TaskStopCodeUserInitiated, ecstypes.TaskStopCodeSpotInterruption, ecstypes.TaskStopCodeTerminationNotice:
-		return ""
-	case ecstypes.TaskStopCodeServiceSchedulerInitiated:
-		if !strings.Contains(reason, "health check") && !strings.Contains(reason, "unhealthy") {
-			return ""
-		}
-	}
-	for _, c := range task.Containers {
-		if aws.ToString(c.Name) != stack.ContainerName {
-			continue
-		}
-		if c.ExitCode != nil {
-			reason += fmt.Sprintf(", exit code %d", *c.ExitCode)
-		}
-		if why := aws.ToString(c.Reason); why != "" && !strings.Contains(reason, why) {
-			reason += ": " + why
-		}
-	}
-	return strings.TrimPrefix(reason, ", ")
 }
 
 func (l look) targets(ctx context.Context, group string) {

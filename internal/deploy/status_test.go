@@ -206,9 +206,9 @@ func TestFaults(t *testing.T) {
 		got = append(got, task.ID+" "+task.Reason)
 	}
 	want := []string{
-		"0123 Essential container in task exited, exit code 2: OutOfMemoryError",
-		"0123 CannotPullContainerError: no image",
-		"0123 Task failed ELB health checks in (target-group x)",
+		"0123 Essential container in task exited (collector: exit code 9) (edge-runtime: OutOfMemoryError, exit code 2)",
+		"0123 CannotPullContainerError: no image (collector: exit code 9)",
+		"0123 Task failed ELB health checks in (target-group x) (collector: exit code 9)",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

@@ -62,7 +62,7 @@ func (a *account) testOperating(t *testing.T, p *project, url string) {
 
 	t.Run("scale", func(t *testing.T) {
 		needCommands(t, "scale")
-		r := a.must(p.dir, "scale", "3")
+		r := a.must(p.dir, "scale", "3", "--url", url)
 		if n := a.desired(t); n != 3 {
 			t.Errorf("%d tasks are wanted: %s", n, r)
 		}
@@ -78,7 +78,7 @@ func (a *account) testOperating(t *testing.T, p *project, url string) {
 		const value = "a value with \"quotes\" and a $ign, of the test"
 		a.secret(value)
 		before := a.runningDefinition(t)
-		r := a.command(p.dir, nil, "secrets", "set", "--yes", "--env-file", p.secretsFile(t, "STRIPE_KEY", value))
+		r := a.command(p.dir, nil, "secrets", "set", "--yes", "--url", url, "--env-file", p.secretsFile(t, "STRIPE_KEY", value))
 		if r.code != 0 {
 			t.Fatalf("%s", r)
 		}
@@ -90,7 +90,7 @@ func (a *account) testOperating(t *testing.T, p *project, url string) {
 		if !strings.Contains(a.valueFrom(t, "SELVEDGE_FUNCTION_SECRETS"), ":::") {
 			t.Errorf("the functions' secrets come from %q", a.valueFrom(t, "SELVEDGE_FUNCTION_SECRETS"))
 		}
-		a.must(p.dir, "secrets", "unset", "STRIPE_KEY", "--yes")
+		a.must(p.dir, "secrets", "unset", "STRIPE_KEY", "--yes", "--url", url)
 		if r := a.must(p.dir, "secrets", "list", "--json"); strings.Contains(r.stdout, "STRIPE_KEY") {
 			t.Errorf("%s", r)
 		}

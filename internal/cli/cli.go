@@ -104,7 +104,7 @@ done), 3 the server stopped but had to cut requests short.`,
 	})
 	root.AddCommand(
 		newDev(s), newServe(s), newBundle(s), newImage(s), newNew(s), newInvoke(s),
-		newDeploy(s), newReleases(s), newRollback(s), newStatus(s), newScale(s), newSecrets(s), newOpen(s), newCost(s),
+		newDeploy(s), newReleases(s), newRollback(s), newStatus(s), newScale(s), newSecrets(s), newOpen(s), newCost(s), newDestroy(s),
 		newLogs(s), newPs(s), newTop(s), newHealthcheck(s), newConfig(s), newDoctor(s), newDeno(s), newKeys(s), newVersion(s),
 	)
 	wrapArgs(root)

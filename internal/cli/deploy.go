@@ -51,7 +51,7 @@ func (f *changeFlags) run(cmd *cobra.Command, s Streams, settings *deploy.Settin
 		return change(ctx, o, p)
 	}()
 	if f.asJSON {
-		if err := f.printJSON(s, result, err); err != nil {
+		if err := printOutcome(s, result, err); err != nil {
 			return err
 		}
 		return err
@@ -63,8 +63,8 @@ func (f *changeFlags) run(cmd *cobra.Command, s Streams, settings *deploy.Settin
 	return nil
 }
 
-// printJSON prints the result, or what failed.
-func (f *changeFlags) printJSON(s Streams, r *deploy.Result, err error) error {
+// printOutcome prints the result as JSON, or what failed.
+func printOutcome(s Streams, r any, err error) error {
 	enc := json.NewEncoder(s.Out)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)

@@ -22,12 +22,12 @@ func TestScaleChanges(t *testing.T) {
 		"more":                 {"2", "10", Scale{Min: 4}, map[string]string{"DesiredCount": "4"}, ""},
 		"as it is":             {"2", "10", Scale{Min: 2, Max: 10}, map[string]string{}, ""},
 		"nothing":              {"2", "10", Scale{}, map[string]string{}, ""},
-		"above the most":       {"2", "10", Scale{Min: 12}, map[string]string{"DesiredCount": "12", "MaxCount": "12"}, ""},
+		"above the most":       {"2", "4", Scale{Min: 6}, map[string]string{"DesiredCount": "6", "MaxCount": "6"}, ""},
 		"both":                 {"2", "10", Scale{Min: 1, Max: 3}, map[string]string{"DesiredCount": "1", "MaxCount": "3"}, ""},
 		"most below the least": {"4", "10", Scale{Max: 3}, nil, "MaxCount"},
-		"too many at least":    {"2", "10", Scale{Min: 21}, nil, "DesiredCount must be from 1 to 20, not 21"},
+		"too many at least":    {"2", "10", Scale{Min: 11}, nil, "DesiredCount must be from 1 to 10, not 11"},
 		"too many":             {"2", "10", Scale{Max: 1001}, nil, "MaxCount must be from 1 to 1000, not 1001"},
-		"negative":             {"2", "10", Scale{Min: -1}, nil, "DesiredCount must be from 1 to 20, not -1"},
+		"negative":             {"2", "10", Scale{Min: -1}, nil, "DesiredCount must be from 1 to 10, not -1"},
 		"another template":     {"2", "", Scale{Min: 3}, nil, "no number for its parameter MaxCount"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -118,12 +119,15 @@ func (o *Operator) carryOut(ctx context.Context, s *changeSet) (*Stack, error) {
 	if o.NoRollback {
 		in.DisableRollback = aws.Bool(true)
 	}
-	if _, err := o.CloudFormation.ExecuteChangeSet(bounded, in); err != nil {
-		if ctx.Err() != nil { // it may have begun all the same
-			return nil, o.leave(ctx, s, ended(ctx))
-		}
-		left := o.discard(ctx, s)
-		return nil, withState(o.Explain("begin the change of "+s.stack, err), left)
+	if ctx.Err() != nil {
+		return nil, o.abandon(ctx, s, "beginning the change", ended(ctx))
+	}
+	// An interrupt must not leave it open whether it has begun.
+	begin, done := context.WithTimeout(context.WithoutCancel(ctx), 2*callTimeout)
+	_, err = o.CloudFormation.ExecuteChangeSet(begin, in)
+	done()
+	if err != nil {
+		return nil, o.abandon(ctx, s, "beginning the change", o.Explain("begin the change of "+s.stack, err))
 	}
 	k, err := w.run(bounded)
 	switch {
@@ -165,7 +169,13 @@ func (o *Operator) leave(ctx context.Context, s *changeSet, why error) error {
 	if !s.existing.exists() {
 		return o.stopped(why, "CloudFormation made "+s.stack, "CloudFormation goes on making it, and what is there is billed", status, remove)
 	}
-	_, err := o.CloudFormation.CancelUpdateStack(ctx, &cloudformation.CancelUpdateStackInput{StackName: aws.String(s.stackFor())})
+	var err error
+	for range 3 { // it may not know yet that it has begun
+		_, err = o.CloudFormation.CancelUpdateStack(ctx, &cloudformation.CancelUpdateStackInput{StackName: aws.String(s.stackFor())})
+		if err == nil || sleep(ctx, cmp.Or(o.Settings.Poll, firstPoll)) != nil {
+			break
+		}
+	}
 	if err == nil {
 		return o.stopped(why, "CloudFormation changed "+s.stack, "the change is cancelled: CloudFormation goes back to what was before, and that runs all the while", status)
 	}
@@ -228,11 +238,11 @@ func (o *Operator) goBack(ctx context.Context, before *change, why error) error 
 	release := before.set["Release"]
 	k, err := o.restore(ctx, *before)
 	switch {
-	case err != nil && ctx.Err() != nil:
-		p.State = "going back was interrupted: CloudFormation goes on by itself"
-		p.Next = []string{"see how it is: " + o.command("status")}
 	case err != nil:
 		p.State = "going back failed as well"
+		if ctx.Err() != nil {
+			p.State = "going back was interrupted"
+		}
 		p.Details = append(p.Details, err.Error())
 		p.Next = []string{"see how it is: " + o.command("status"), "go back by hand: " + o.command("rollback")}
 	default:

@@ -3,6 +3,7 @@ package deploy
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -96,7 +97,7 @@ const nothingRuns = "nothing that runs has changed"
 // would change. On an error, nothing of it is left behind.
 func (o *Operator) propose(ctx context.Context, c change) (*changeSet, error) {
 	s := &changeSet{change: c, shell: c.existing == nil}
-	name := "selvedge-" + o.now().UTC().Format("20060102T150405Z")
+	name := "selvedge-" + o.now().UTC().Format("20060102T150405Z") + "-" + rand.Text()[:6]
 	in := &cloudformation.CreateChangeSetInput{
 		StackName: &c.stack, ChangeSetName: &name, ChangeSetType: types.ChangeSetTypeUpdate, ClientToken: &name,
 		Description:  aws.String("Made by selvedge"),

@@ -76,6 +76,7 @@ func newWire(t testing.TB) *wire {
 	w := &wire{t: t}
 	w.server = httptest.NewServer(w)
 	t.Cleanup(w.server.Close)
+	t.Cleanup(w.checkCalls)
 	return w
 }
 

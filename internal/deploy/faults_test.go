@@ -85,7 +85,7 @@ func interruptAt(t *testing.T, kind string, at int, answered bool) *bench {
 	}
 	b.f.checkSecrets(b.heard.String(), fmt.Sprint(err))
 	if len(b.f.sets) > 0 {
-		t.Errorf("%s: a change set is left: %v", called, err)
+		t.Errorf("%s: a change set is left: %v\n%q", called, err, b.f.names())
 	}
 	if k := b.f.stacks["shop-production"]; k != nil && k.status == "REVIEW_IN_PROGRESS" {
 		t.Errorf("%s: an empty stack is left: %v", called, err)

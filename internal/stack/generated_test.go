@@ -2,8 +2,10 @@ package stack
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -12,8 +14,9 @@ var update = flag.Bool("update", false, "write the files that are made from this
 // committed are the files of the repository that this package makes.
 func committed() map[string][]byte {
 	return map[string][]byte{
-		"../../aws-cloudformation.yaml": Service().YAML(),
-		"../../aws-registry.yaml":       Registry().YAML(),
+		"../../aws-cloudformation.yaml":                    Service().YAML(),
+		"../../aws-registry.yaml":                          Registry().YAML(),
+		"../../examples/github-actions/deploy-policy.json": DeployPolicy(exampleScope).JSON(),
 	}
 }
 
@@ -21,7 +24,7 @@ func committed() map[string][]byte {
 func TestCommittedFiles(t *testing.T) {
 	for name, want := range committed() {
 		if *update {
-			if err := os.WriteFile(name, want, 0o644); err != nil {
+			if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, want, 0o644)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -17,7 +17,7 @@ func protection() []Resource {
 		{Section: "Firewall and budget", Name: "WebAcl", Type: "AWS::WAFv2::WebACL", Condition: "HasWaf",
 			Comment: "Two of the common rules only count: bodies above 8 KB and callers without a\nUser-Agent are usual for functions.",
 			Properties: object(
-				"Scope", "REGIONAL", "DefaultAction", object("Allow", Map{}), "VisibilityConfig", seen(""),
+				"Name", stackName, "Scope", "REGIONAL", "DefaultAction", object("Allow", Map{}), "VisibilityConfig", seen(""),
 				"Rules", List{
 					object("Name", "rate", "Priority", 0, "Action", object("Block", Map{}), "VisibilityConfig", seen("-rate"),
 						"Statement", object("RateBasedStatement", object("Limit", Ref("WafRateLimit"), "AggregateKeyType", "IP"))),

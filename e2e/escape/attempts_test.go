@@ -39,6 +39,7 @@ const (
 	needScope        need = "Landlock, Linux 6.12"
 	needFilter       need = "system call filter"
 	needCapabilities need = "capabilities"
+	needUser         need = "own user"
 	needRights       need = "rights of files"
 	needPlace        need = "a file in the place of the folder"
 )
@@ -64,6 +65,7 @@ type targets struct {
 	RunDir   string   `json:"runDir"`   // where workers' folders are
 	DataDir  string   `json:"dataDir"`  // the server's data
 	Victim   string   `json:"victim"`   // the temporary folder of another function's worker
+	Other    int      `json:"other"`    // and its process
 	Bundle   string   `json:"bundle"`   // the folder of all bundles
 	Package  string   `json:"package"`  // a module of a package that functions run from
 	Abstract string   `json:"abstract"` // an abstract socket's name
@@ -199,7 +201,7 @@ func files() []attempt {
 			await Deno.permissions.query({ name: "net", host: "127.0.0.1" });
 			await fetch("http://127.0.0.1:1/").catch(() => {});
 			return (await import("node:fs")).existsSync(p.dir + "/audit") ? "written" : undefined`, alone: "Deno reads the variable when it starts"},
-		{name: "change a file's rights", source: `
+		{name: "change a file's rights", also: needUser, source: `
 			Deno.chmodSync(p.file, 0o666);
 			return "changed"`},
 		{name: "remove a file", also: needPaths, source: `

@@ -147,6 +147,7 @@ var layerOf = map[need]struct{ layer, detail string }{
 	needScope:        {confine.Landlock, "abstract"},
 	needFilter:       {confine.Seccomp, ""},
 	needCapabilities: {confine.Capabilities, ""},
+	needUser:         {confine.OwnUser, ""},
 }
 
 // missing says why an attempt cannot be held here, "" if it can.
@@ -173,8 +174,9 @@ type stage struct {
 
 func setUp(t *testing.T, args ...string) *stage {
 	t.Helper()
-	s := &stage{deno: denotest.Binary(t)}
+	s := &stage{deno: denotest.OpenBinary(t)}
 	root := denotest.TempDir(t)
+	denotest.Open(t, root)
 	data := filepath.Join(root, "data")
 	denotest.IsolatedPackages(t, filepath.Join(data, "packages")) // a network of its own has none
 	place := newPlace(t, root)
@@ -225,7 +227,7 @@ func setUp(t *testing.T, args ...string) *stage {
 		Deno.serve(async (req) => new Response(odd === 1 ? await attempt(await req.json()) : "the package is not there"));`)
 	write("functions/victim/index.ts", `const code = "`+secret+`";
 		Deno.writeTextFileSync(Deno.env.get("TMPDIR") + "/secret", code);
-		Deno.serve(() => new Response(Deno.env.get("TMPDIR")));`)
+		Deno.serve(() => new Response(Deno.env.get("TMPDIR") + " " + Deno.pid));`)
 	write("functions/victim/.env", "VICTIM_KEY="+secret+"\n")
 	write("config.toml", "[functions.attacker]\npolicy = \"oneshot\"\nmax_workers = 2\n[functions.unbundled]\npolicy = \"oneshot\"\nmax_workers = 2\n[functions.victim]\ntimeout_s = 3600\n")
 	write("private/x", "")
@@ -246,9 +248,9 @@ func setUp(t *testing.T, args ...string) *stage {
 	} else {
 		t.Fatalf("where are the workers? %q", found)
 	}
-	s.targets.Victim = s.call(t, "victim", nil)
-	if !strings.HasPrefix(s.targets.Victim, s.targets.RunDir) {
-		t.Fatalf("the other function answers %q", s.targets.Victim)
+	said := s.call(t, "victim", nil)
+	if n, _ := fmt.Sscan(said, &s.targets.Victim, &s.targets.Other); n != 2 || !strings.HasPrefix(said, s.targets.RunDir) {
+		t.Fatalf("the other function answers %q", said)
 	}
 	l, err := net.Listen("unix", fmt.Sprintf("@selvedge-escape-%d", os.Getpid()))
 	if err != nil && runtime.GOOS == "linux" {

@@ -34,6 +34,14 @@ func native() []attempt {
 			return done(c("posix_spawn", new Uint8Array(8), text(at), 0n, 0n, new Uint8Array(16), new Uint8Array(8)))`},
 		{name: "find the gateway by a signal", needs: needScope, source: `
 			return done(c("kill", p.gateway, 0))`},
+		{name: "find another worker by a signal", needs: needUser, source: `
+			return done(c("kill", p.other, 0))`},
+		{name: "connect to another worker's socket", needs: needUser, source: `
+			return done(c("connect", c("socket", 1, 1, 0), unix(p.victim.replace(/tmp$/, "w.sock")), 110))`},
+		{name: "change the rights of the server's files", needs: needUser, source: `
+			return done(c("chmod", text(p.file), 0o644))`},
+		{name: "open the folder of all bundles", needs: needUser, source: `
+			return done(c("chmod", text(p.bundle), 0o311))`},
 		{name: "connect to an abstract socket", needs: needScope, source: `
 			const s = c("socket", 1, 1, 0);
 			const name = new TextEncoder().encode(p.abstract);
@@ -104,6 +112,12 @@ var prelude = strings.TrimSpace(`
 			const kind = { number: "i32", bigint: "i64", object: "buffer" };
 			const c = (name, ...args) =>
 				Number(Deno.dlopen(p.library, { f: { name, parameters: args.map((a) => kind[typeof a]), result: "i32" } }).symbols.f(...args));
+			const unix = (path) => {
+				const address = new Uint8Array(110);
+				address[0] = 1;
+				address.set(new TextEncoder().encode(path), 2);
+				return address;
+			};
 			const got = (fd) => fd >= 0 ? "it got " + fd : undefined;
 			const done = (code) => code === 0 ? "done" : undefined;
 `) + "\n"

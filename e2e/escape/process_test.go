@@ -74,7 +74,7 @@ func processes() []attempt {
 		{name: "switch on V8's own functions", source: `
 			(await import("node:v8")).setFlagsFromString("--allow-natives-syntax");
 			return new Function("return %GetOptimizationStatus(() => 0)")()`, alone: "Deno ignores the flag"},
-		{name: "learn who the user is", source: `return (await import("node:os")).userInfo().homedir`},
+		{name: "learn who the user is", also: needUser, source: `return (await import("node:os")).userInfo().homedir`},
 		{name: "learn the network's interfaces", source: `return Deno.networkInterfaces()`},
 		{name: "change priorities", source: `
 			(await import("node:os")).setPriority(0, 5);
@@ -84,15 +84,15 @@ func processes() []attempt {
 
 func sockets() []attempt {
 	return in("Sockets", []attempt{
-		{name: "another worker's socket", source: `
+		{name: "another worker's socket", also: needUser, source: `
 			const c = await Deno.connect({ transport: "unix", path: p.victim + "/../w.sock" });
 			return "connected"`},
-		{name: "another worker's socket, by `node:net`", source: `
+		{name: "another worker's socket, by `node:net`", also: needUser, source: `
 			const net = await import("node:net");
 			return await new Promise((resolve, reject) => {
 				net.connect({ path: p.victim + "/../w.sock" }, () => resolve("connected")).on("error", reject);
 			})`},
-		{name: "another worker's socket, as a proxy", source: `
+		{name: "another worker's socket, as a proxy", also: needUser, source: `
 			const client = Deno.createHttpClient({ proxy: { transport: "unix", path: p.victim + "/../w.sock" } });
 			return await (await fetch("http://x/victim", { client })).text()`},
 		{name: "the control channel", source: `return Deno.openSync(Deno.env.get("TMPDIR") + "/../c.sock")`, alone: "there is none"},

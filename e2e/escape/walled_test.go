@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/selvedge-dev/selvedge/internal/confine"
@@ -101,10 +103,18 @@ func runWalled(file string) int {
 	if w.Packages != "" {
 		profile.Unbundled = deno.Unbundled{CacheDir: w.Packages, OwnDir: w.Cache}
 	}
+	// What one of them downloads into the cache must not be what holds the next,
+	// which is another user.
+	syscall.Umask(0)
 	cmd := exec.Command(w.Args[0], w.Args[1:]...)
 	cmd.Dir = filepath.Join(w.Dir, deno.TempDir)
 	cmd.Env, cmd.Stdout, cmd.Stderr = w.Environ, os.Stdout, os.Stderr
-	if _, err := confine.New().Start(cmd, host.Policy(profile, w.Dir)); err != nil {
+	policy := host.Policy(profile, w.Dir)
+	if err := giveUser(&policy, w); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	if _, err := confine.New().Start(cmd, policy); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
@@ -113,4 +123,26 @@ func runWalled(file string) int {
 		return 1
 	}
 	return 0
+}
+
+// giveUser has the process run as a user that nobody else is, where there can be
+// one; the private folder is its own.
+func giveUser(p *confine.Policy, w walled) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	p.User = 1_898_000_000 + uint32(os.Getpid())
+	info, err := os.Stat(w.Cache)
+	if err != nil {
+		return err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Gid != 0 {
+		p.Groups = []uint32{st.Gid} // as workers
+	}
+	return filepath.WalkDir(w.Dir, func(path string, _ fs.DirEntry, err error) error {
+		if err == nil {
+			err = os.Lchown(path, int(p.User), int(p.User))
+		}
+		return err
+	})
 }

@@ -42,6 +42,10 @@ func prepare() (clean func(), err error) {
 		return nil, err
 	}
 	clean = func() { os.RemoveAll(tmp) }
+	if err := os.Chmod(tmp, 0o711); err != nil { // as denotest.Open
+		clean()
+		return nil, err
+	}
 	resolved, err := filepath.EvalSymlinks(tmp)
 	if err != nil {
 		clean()

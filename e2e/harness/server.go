@@ -63,6 +63,11 @@ func Start(t testing.TB, o Options) *Server {
 			t.Fatal(err)
 		}
 	}
+	binary := denotest.Binary(t)
+	if os.Geteuid() == 0 { // workers have users of their own
+		binary = denotest.OpenBinary(t)
+		denotest.Open(t, tmp)
+	}
 	s := &Server{t: t, Tmp: tmp, Out: &Buffer{}, Err: &Buffer{}, Exited: make(chan struct{}), keepTmp: o.Tmp != ""}
 	args := append([]string{o.Command, "--functions", o.Functions, "--listen", "127.0.0.1:0"}, o.Args...)
 	s.Cmd = exec.Command(Binary, args...)
@@ -71,7 +76,7 @@ func Start(t testing.TB, o Options) *Server {
 	}
 	s.Cmd.Dir = o.Dir
 	s.Cmd.Env = append(Environ(
-		"TMPDIR="+tmp, "SELVEDGE_DATA_DIR="+DataDir, "SELVEDGE_DENO="+denotest.Binary(t),
+		"TMPDIR="+tmp, "SELVEDGE_DATA_DIR="+DataDir, "SELVEDGE_DENO="+binary,
 		"SELVEDGE_LOG_FORMAT=json", "REQUIRE_AUTH=false",
 		"SELVEDGE_DRAIN_DELAY=0", // no load balancer is in front
 	), o.Env...)

@@ -99,6 +99,9 @@ func newEngine(ctx context.Context, w io.Writer, cfg *config.Config) (*engine, e
 			Deny:        deny,
 		},
 	}
+	if err := host.OwnUsers(workerUsers(cfg, host)); err != nil {
+		return nil, errors.Join(err, runDir.Close())
+	}
 	warnAll(w, host.FitWalls(ctx)...)
 	builder, err := bundle.NewBuilder(bundle.Options{
 		Deno: binary.Path, DenoVersion: binary.Version, DataDir: cfg.DataDir, Prebuilt: prebuilt, Environ: buildEnviron(os.Environ()),
@@ -167,6 +170,24 @@ func confiner(cfg *config.Config) *confine.Confiner {
 		return confine.Off("switched off by --system-walls")
 	}
 	return confine.New()
+}
+
+// workerUsers are what workers run as. Where there are none the confiner says
+// why.
+func workerUsers(cfg *config.Config, host *worker.Host) *worker.Users {
+	for _, ids := range cfg.WorkerUIDs {
+		if confine.Mapped(ids.First, ids.Last) {
+			return worker.NewUsers(ids.First, ids.Last)
+		}
+	}
+	if host.Confiner.On(confine.OwnUser) {
+		why := "switched off by --worker-uids"
+		if len(cfg.WorkerUIDs) > 0 {
+			why = "the server's user namespace has no such users; name some that it has with --worker-uids"
+		}
+		host.Confiner = host.Confiner.Without(confine.OwnUser, why)
+	}
+	return nil
 }
 
 // Close removes the workers' folder; all of them must have ended.

@@ -56,6 +56,9 @@ type Config struct {
 	// SystemWalls is "auto" or "off": whether workers are kept in their place
 	// by the system, too, and not by Deno alone.
 	SystemWalls string
+	// WorkerUIDs are what workers run as where the server is root: the first
+	// that the system has. None is the server's own user.
+	WorkerUIDs []UIDs
 
 	// Listen is the address of the gateway, host:port; port 0 takes a free one.
 	Listen string

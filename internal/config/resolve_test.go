@@ -82,6 +82,7 @@ func TestDefaults(t *testing.T) {
 		want.RequireAuth, want.Region = true, "local"
 		want.SystemWalls = "auto"
 		want.KeepAlive = 620 * time.Second
+		want.WorkerUIDs = autoUIDs()
 		want.MaxBody = 20 << 20
 		want.MemoryMB, want.TmpMB, want.LogLines = 256, 256, 1000
 		want.MaxMemory = autoMaxMemory(machineMemory())

@@ -129,6 +129,11 @@ func settings() []setting {
 			accepts: "auto or off",
 			set:     func(c *Config, v string) error { return setOneOf(&c.SystemWalls, v, "auto", "off") }},
 
+		{flag: "worker-uids", env: []string{"SELVEDGE_WORKER_UIDS"}, fallback: always("auto"),
+			help:    "where the server runs as root, the numbers of users and groups that workers run as, each one its own, `FIRST-LAST`, auto or off; auto is 1900000000-1900065535, or 30000-59999 in a user namespace without those",
+			accepts: "auto, off, or two numbers such as 1900000000-1900065535, from 1000 on and at least 100 apart",
+			set:     func(c *Config, v string) error { return setUIDs(&c.WorkerUIDs, v) }},
+
 		{flag: "listen", env: []string{"SELVEDGE_LISTEN", "PORT"}, commands: asked, fallback: either("localhost:9000", ":9000"),
 			help:    "the address to listen on, `ADDR`",
 			accepts: "host:port, :port or a port from 0 to 65535",

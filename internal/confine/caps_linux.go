@@ -6,10 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dropCapabilities leaves the calling thread, and what it starts, without any.
-// A program that root executes gets back what is in the bounding set, so that
+// dropCapabilities leaves the calling thread, and what it starts, without any
+// but those to keep. A program that root executes gets back what is in the bounding set, so that
 // is emptied, too.
-func dropCapabilities() error {
+func dropCapabilities(keep ...int) error {
 	for c := 0; c <= 63; c++ {
 		err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0)
 		if errors.Is(err, unix.EINVAL) {
@@ -25,6 +25,10 @@ func dropCapabilities() error {
 		return err
 	}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var none [2]unix.CapUserData
-	return unix.Capset(&header, &none[0])
+	var kept [2]unix.CapUserData
+	for _, c := range keep {
+		kept[c/32].Effective |= 1 << (c % 32)
+		kept[c/32].Permitted |= 1 << (c % 32)
+	}
+	return unix.Capset(&header, &kept[0])
 }

@@ -27,12 +27,20 @@ type Policy struct {
 	Listen []uint16
 	// Files bounds the open files; 0 leaves the server's bound.
 	Files uint64
+	// Tasks bounds the threads and processes of a user of its own; 0 leaves the
+	// server's bound.
+	Tasks uint64
+	// User is the user, and the group, that the process runs as; 0 for the
+	// server's. Groups are those that it is in besides.
+	User   uint32
+	Groups []uint32
 }
 
 // The layers, in the order in which they are reported.
 const (
 	NoNewPrivileges = "no-new-privileges"
 	Capabilities    = "capabilities"
+	OwnUser         = "own user"
 	Landlock        = "landlock"
 	Seccomp         = "seccomp"
 	Rlimits         = "rlimits"

@@ -28,6 +28,12 @@ func (c *Confiner) run(cmd *exec.Cmd, p Policy, started chan<- error, ended chan
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	if !c.On(OwnUser) {
+		p.User = 0
+	}
+	if p.User != 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: p.User, Gid: p.User, Groups: p.Groups}
+	}
 	err := c.restrict(p)
 	if err == nil {
 		err = cmd.Start()
@@ -35,7 +41,7 @@ func (c *Confiner) run(cmd *exec.Cmd, p Policy, started chan<- error, ended chan
 	if err == nil && c.On(Rlimits) {
 		// Not on this thread: the filter lets it limit nobody but itself.
 		limited := make(chan error)
-		go func() { limited <- limit(cmd.Process.Pid, p.Files) }()
+		go func() { limited <- limit(cmd.Process.Pid, p) }()
 		if err = <-limited; err != nil {
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
@@ -63,7 +69,13 @@ func (c *Confiner) restrict(p Policy) error {
 		}
 	}
 	if c.On(Capabilities) {
-		if err := dropCapabilities(); err != nil {
+		var keep []int
+		if p.User != 0 {
+			// The process loses them as it becomes the user. This thread, with which
+			// it ends, has to be allowed to send it the signal.
+			keep = []int{unix.CAP_SETUID, unix.CAP_SETGID, unix.CAP_KILL}
+		}
+		if err := dropCapabilities(keep...); err != nil {
 			return fmt.Errorf("capabilities: %w", err)
 		}
 	}
@@ -76,19 +88,17 @@ func (c *Confiner) restrict(p Policy) error {
 }
 
 // limit sets the resource limits of a process that was just started.
-func limit(pid int, files uint64) error {
+func limit(pid int, p Policy) error {
 	// A core has the function's secrets in it.
 	limits := map[int]uint64{unix.RLIMIT_CORE: 0}
-	if files > 0 {
-		limits[unix.RLIMIT_NOFILE] = files
+	if p.Files > 0 {
+		limits[unix.RLIMIT_NOFILE] = p.Files
+	}
+	if p.User != 0 && p.Tasks > 0 { // it counts those of the user, not of the process
+		limits[unix.RLIMIT_NPROC] = p.Tasks
 	}
 	for resource, most := range limits {
-		var now unix.Rlimit
-		if err := unix.Prlimit(pid, resource, nil, &now); err != nil {
-			return gone(err)
-		}
-		most = min(most, now.Max)
-		if err := unix.Prlimit(pid, resource, &unix.Rlimit{Cur: most, Max: most}, nil); err != nil {
+		if err := lower(pid, p.User, resource, most); err != nil {
 			return gone(err)
 		}
 	}
@@ -150,11 +160,13 @@ func try() ([]Layer, system) {
 		landlock.Detail = verr.Error()
 	}
 
+	users := tryUsers() // with the capabilities that the server has
 	if os.Geteuid() == 0 {
 		add(Capabilities, dropCapabilities(), "root keeps none, so that the rights of files hold for it")
 	} else {
 		add(Capabilities, errors.New("the server does not run as root and has none to give"), "")
 	}
+	add(OwnUser, users, "each worker has a user and a group of its own")
 	layers = append(layers, landlock)
 
 	filter, err := newFilter()

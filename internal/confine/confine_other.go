@@ -11,7 +11,7 @@ type system struct{}
 
 func probe() ([]Layer, system) {
 	var layers []Layer
-	for _, name := range []string{NoNewPrivileges, Capabilities, Landlock, Seccomp, Rlimits, ParentDeath} {
+	for _, name := range []string{NoNewPrivileges, Capabilities, OwnUser, Landlock, Seccomp, Rlimits, ParentDeath} {
 		layers = append(layers, Layer{Name: name, Detail: "there is none on " + runtime.GOOS})
 	}
 	return layers, system{}

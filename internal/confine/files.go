@@ -24,12 +24,18 @@ var certificates = []string{"DENO_CERT", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_
 // its environment.
 func SystemFiles(lookup func(string) (string, bool)) []string {
 	read := append(systemFiles[:len(systemFiles):len(systemFiles)], resolvConf()...)
+	return append(read, Certificates(lookup)...)
+}
+
+// Certificates are the files and folders of certificates that an environment
+// names.
+func Certificates(lookup func(string) (string, bool)) (paths []string) {
 	for _, name := range certificates {
 		if path, ok := lookup(name); ok && path != "" {
-			read = append(read, filepath.SplitList(path)...)
+			paths = append(paths, filepath.SplitList(path)...)
 		}
 	}
-	return read
+	return paths
 }
 
 // resolvConf is where the C library finds its name servers. That file is often

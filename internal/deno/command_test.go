@@ -195,7 +195,7 @@ func TestPrepareOwnDir(t *testing.T) {
 			return errors.Join(os.Remove(filepath.Join(dir, "location_data")), os.Symlink(precious, filepath.Join(dir, "location_data")))
 		},
 	} {
-		if err := errors.Join(PrepareOwnDir(dir, packages), os.WriteFile(precious, []byte("kept"), 0o600), before(), PrepareOwnDir(dir, packages)); err != nil {
+		if err := errors.Join(PrepareOwnDir(dir, packages, 0), os.WriteFile(precious, []byte("kept"), 0o600), before(), PrepareOwnDir(dir, packages, 0)); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if at, err := os.Readlink(link); err != nil || at != filepath.Join(packages, NPMDir) {

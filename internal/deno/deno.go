@@ -71,8 +71,13 @@ const NPMDir = "npm"
 // source. Its packages are those of another DENO_DIR, by a link: what Deno
 // writes, such as what it compiled of them, goes to dir, so that a function
 // which can write more than Deno lets it changes nothing for others.
-func PrepareOwnDir(dir, packages string) error {
+//
+// group is as in ShareCacheDir.
+func PrepareOwnDir(dir, packages string, group uint32) error {
 	if err := PrepareCacheDir(dir); err != nil {
+		return err
+	}
+	if err := ShareCacheDir(dir, group); err != nil {
 		return err
 	}
 	link, target := filepath.Join(dir, NPMDir), filepath.Join(packages, NPMDir)

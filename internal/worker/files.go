@@ -17,7 +17,8 @@ func (w *Worker) Files(enough int64) int64 {
 	for len(dirs) > 0 && total < enough {
 		dir := dirs[len(dirs)-1]
 		dirs = dirs[:len(dirs)-1]
-		f, err := os.Open(dir)
+		// It may be another thing by now than it was.
+		f, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
 		if err != nil {
 			continue // it is gone already
 		}

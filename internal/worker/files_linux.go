@@ -5,12 +5,19 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+
+	"github.com/selvedge-dev/selvedge/internal/confine"
 )
 
 // deletedFiles returns how many bytes are in files that the process has open
 // and that have no name any more. It is 0 where the system does not let us
-// look, as it does for a process of another user.
-func (w *Worker) deletedFiles() int64 {
+// look.
+func (w *Worker) deletedFiles() (total int64) {
+	confine.SeeAs(w.user, func() { total = w.sumDeleted() })
+	return total
+}
+
+func (w *Worker) sumDeleted() int64 {
 	dir := "/proc/" + strconv.Itoa(w.cmd.Process.Pid) + "/fd"
 	f, err := os.Open(dir)
 	if err != nil {

@@ -48,8 +48,29 @@ type stand struct {
 
 func newStand(t *testing.T) *stand {
 	t.Helper()
-	return &stand{Host: &Host{Runtime: denotest.Runtime(t), RunDir: denotest.RunDir(t), Confiner: confine.New()}}
+	s := &stand{Host: &Host{Runtime: denotest.Runtime(t), RunDir: denotest.RunDir(t), Confiner: confine.New()}}
+	if s.Confiner.On(confine.OwnUser) { // as a server that runs as root does
+		s.Runtime.Binary = denotest.OpenBinary(t)
+		denotest.Open(t, s.Runtime.BundleDir)
+		s.ownUsers(t)
+	}
+	return s
 }
+
+// ownUsers gives workers users of their own.
+func (s *stand) ownUsers(t *testing.T) {
+	t.Helper()
+	if err := s.OwnUsers(NewUsers(firstUser, lastUser)); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range s.Confiner.Layers() {
+		if l.Name == confine.OwnUser && !l.On {
+			t.Fatalf("workers have no users of their own: %s", l.Detail)
+		}
+	}
+}
+
+const firstUser, lastUser = 1_899_000_000, 1_899_065_535
 
 // module writes source where workers may read it.
 func (s *stand) module(t *testing.T, source string) string {

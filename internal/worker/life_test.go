@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/selvedge-dev/selvedge/internal/confine"
 	"github.com/selvedge-dev/selvedge/internal/deno"
 	"github.com/selvedge-dev/selvedge/internal/deno/denotest"
 	"github.com/selvedge-dev/selvedge/internal/function"
@@ -294,6 +295,12 @@ func orphanHelper() {
 	}
 	parts := strings.Split(os.Getenv(orphanEnv), "\n")
 	h := Host{Runtime: deno.Runtime{Binary: parts[0], Bootstrap: parts[1], BundleDir: parts[2], CacheDir: parts[3]}, RunDir: parts[4]}
+	if parts[6] != "" {
+		h.Confiner = confine.New()
+		if err := h.OwnUsers(NewUsers(firstUser, lastUser)); err != nil {
+			fail(err)
+		}
+	}
 	w, err := h.Start(context.Background(), deno.Profile{MemoryMB: 256})
 	if err != nil {
 		fail(err)
@@ -314,10 +321,15 @@ func TestOrphan(t *testing.T) {
 		"idle":    "",
 		"serving": `Deno.serve(() => new Response());`,
 		"looping": `Deno.serve(() => new Response()); setTimeout(() => { for (;;); }, 1);`,
+		"walled":  `Deno.serve(() => new Response()); setTimeout(() => { for (;;); }, 2);`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if name == "looping" && runtime.GOOS != "linux" {
+			walls := ""
+			if name == "walled" { // as another user, where there can be one
+				walls = "on"
+			}
+			if (name == "looping" || name == "walled") && runtime.GOOS != "linux" {
 				t.Skip("only Linux can end a looping process whose parent has died")
 			}
 			s := newStand(t)
@@ -327,7 +339,7 @@ func TestOrphan(t *testing.T) {
 			}
 			r := s.Runtime
 			helper := exec.Command(os.Args[0], "-test.run=^$")
-			helper.Env = append(os.Environ(), orphanEnv+"="+strings.Join([]string{r.Binary, r.Bootstrap, r.BundleDir, r.CacheDir, s.RunDir, module}, "\n"))
+			helper.Env = append(os.Environ(), orphanEnv+"="+strings.Join([]string{r.Binary, r.Bootstrap, r.BundleDir, r.CacheDir, s.RunDir, module, walls}, "\n"))
 			out, err := helper.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -461,6 +473,7 @@ func TestManyRequestsAtOnce(t *testing.T) {
 func TestProxyAndCertificates(t *testing.T) {
 	// Not parallel: it sets variables of the supervisor.
 	tlsServer, ca := denotest.TLSServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "tls") }))
+	denotest.Open(t, filepath.Dir(ca))
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "proxied "+r.URL.String()) }))
 	defer proxy.Close()
 	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "DENO_CERT", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"} {

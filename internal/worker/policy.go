@@ -48,6 +48,30 @@ func (h *Host) Policy(p deno.Profile, dir string) confine.Policy {
 	return policy
 }
 
+// mostTasks bounds the threads of a worker that has a user of its own. Deno has
+// some 15, and five for each Web Worker.
+const mostTasks = 1024
+
+// policy is that of a worker that is about to be started.
+func (h *Host) policy(w *Worker) confine.Policy {
+	p := h.Policy(w.Profile, w.dir)
+	if w.user != 0 {
+		p.User, p.Groups, p.Tasks = w.user, []uint32{h.group()}, mostTasks
+	}
+	return p
+}
+
+// ownUsers reports whether each worker has a user of its own.
+func (h *Host) ownUsers() bool { return h.Users != nil && h.Confiner.On(confine.OwnUser) }
+
+// group is what all workers are in, 0 for none.
+func (h *Host) group() uint32 {
+	if !h.ownUsers() {
+		return 0
+	}
+	return h.Users.group()
+}
+
 // libraries are looked up once: Deno does not move while the server runs.
 func (h *Host) libraries() (read, run []string) {
 	h.once.Do(func() { h.read, h.run = confine.Libraries(h.Runtime.Binary) })

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"os"
 	"strconv"
+
+	"github.com/selvedge-dev/selvedge/internal/confine"
 )
 
 // PSS returns the process's proportional set size, false where the kernel does
@@ -14,7 +16,9 @@ func (w *Worker) PSS() (int64, bool) {
 		return 0, false
 	}
 	// Not under the lock, which requests wait for.
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(w.PID()) + "/smaps_rollup")
+	var b []byte
+	var err error
+	confine.SeeAs(w.user, func() { b, err = os.ReadFile("/proc/" + strconv.Itoa(w.PID()) + "/smaps_rollup") })
 	if err != nil || w.State() == Exited { // what was read could be another process's
 		return 0, false
 	}

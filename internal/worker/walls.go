@@ -19,9 +19,10 @@ const tryPatience = 10 * time.Second
 // leaveOut are the layers that an unusual Deno may not start behind, in the
 // order in which they are suspected.
 var leaveOut = [][]string{
-	{confine.Landlock}, {confine.Seccomp}, {confine.Capabilities},
-	{confine.Landlock, confine.Seccomp},
+	{confine.OwnUser}, {confine.Landlock}, {confine.Seccomp}, {confine.Capabilities},
+	{confine.OwnUser, confine.Landlock}, {confine.Landlock, confine.Seccomp},
 	{confine.Landlock, confine.Seccomp, confine.Capabilities},
+	{confine.OwnUser, confine.Landlock, confine.Seccomp, confine.Capabilities},
 }
 
 // FitWalls starts a process, and where that is in vain because of some of the
@@ -59,6 +60,9 @@ func (h *Host) FitWalls(ctx context.Context) []string {
 		h.Confiner = weaker
 		if h.try(ctx) != nil {
 			continue
+		}
+		if err := deno.ShareCacheDir(h.Runtime.CacheDir, h.group()); err != nil {
+			said = append(said, err.Error())
 		}
 		// Once more as at first: it may have failed for another reason.
 		h.Confiner = all

@@ -30,6 +30,7 @@ func beDeno() {
 func makeOddDeno(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(denotest.TempDir(t), oddDeno)
+	denotest.Open(t, filepath.Dir(path))
 	self, err := os.Open("/proc/self/exe")
 	if err != nil {
 		t.Skip("it takes Linux to know where this program lies")
@@ -45,7 +46,7 @@ func makeOddDeno(t *testing.T) string {
 	if err := out.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(denotest.Binary(t), path+".real"); err != nil {
+	if err := os.Symlink(denotest.OpenBinary(t), path+".real"); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -103,7 +104,8 @@ func TestFitWallsSaysWhatAScriptWeakens(t *testing.T) {
 		t.Skip("there is no Landlock")
 	}
 	script := filepath.Join(denotest.TempDir(t), "deno")
-	if err := os.WriteFile(script, []byte("#!/bin/sh\nexec "+denotest.Binary(t)+" \"$@\"\n"), 0o755); err != nil {
+	denotest.Open(t, filepath.Dir(script))
+	if err := os.WriteFile(script, []byte("#!/bin/sh\nexec "+denotest.OpenBinary(t)+" \"$@\"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	s.Runtime.Binary = script

@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -40,6 +41,9 @@ type Host struct {
 	// Confiner is what the system has to keep workers in their place; nil for
 	// nothing.
 	Confiner *confine.Confiner
+	// Users are those that workers run as; nil for the server's own. They are
+	// used where the Confiner has that layer.
+	Users *Users
 
 	once      sync.Once
 	read, run []string // see libraries
@@ -64,6 +68,8 @@ type Worker struct {
 	Spawn   time.Duration
 
 	dir     string
+	user    uint32 // 0 for the server's
+	users   *Users
 	cmd     *exec.Cmd
 	control *net.UnixConn
 	output  *output
@@ -142,14 +148,20 @@ func (h *Host) Start(ctx context.Context, p deno.Profile) (*Worker, error) {
 
 // prepare makes the private folder and the control socket in it.
 func (w *Worker) prepare(h *Host) (l *net.UnixListener, err error) {
-	if w.dir, err = os.MkdirTemp(h.RunDir, "w"); err != nil {
-		return nil, err
+	if h.ownUsers() {
+		if w.user, err = h.Users.take(); err != nil {
+			return nil, err
+		}
+		w.users = h.Users
 	}
 	defer func() {
 		if err != nil {
 			w.cleanUp()
 		}
 	}()
+	if w.dir, err = os.MkdirTemp(h.RunDir, "w"); err != nil {
+		return nil, err
+	}
 	tmp := filepath.Join(w.dir, deno.TempDir)
 	if err := os.Mkdir(tmp, 0o700); err != nil {
 		return nil, err
@@ -160,7 +172,7 @@ func (w *Worker) prepare(h *Host) (l *net.UnixListener, err error) {
 		}
 	}
 	if u := w.Profile.Unbundled; u != (deno.Unbundled{}) {
-		if err := deno.PrepareOwnDir(u.OwnDir, u.CacheDir); err != nil {
+		if err := deno.PrepareOwnDir(u.OwnDir, u.CacheDir, h.group()); err != nil {
 			return nil, err
 		}
 	}
@@ -170,7 +182,25 @@ func (w *Worker) prepare(h *Host) (l *net.UnixListener, err error) {
 			return nil, err
 		}
 	}
-	return net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(w.dir, deno.ControlSocket), Net: "unix"})
+	l, err = net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(w.dir, deno.ControlSocket), Net: "unix"})
+	if err != nil || w.user == 0 {
+		return l, err
+	}
+	if err := giveAll(w.dir, w.user); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// giveAll gives a folder, which only the server has had so far, to a user.
+func giveAll(dir string, user uint32) error {
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err == nil {
+			err = os.Lchown(path, int(user), int(user))
+		}
+		return err
+	})
 }
 
 // cleanUp removes what prepare made.
@@ -178,7 +208,13 @@ func (w *Worker) cleanUp() {
 	if w.connections != nil {
 		w.connections.close()
 	}
-	os.RemoveAll(w.dir)
+	var err error
+	if w.dir != "" {
+		err = os.RemoveAll(w.dir)
+	}
+	if w.user != 0 && err == nil {
+		w.users.leave(w.user)
+	}
 }
 
 // spawn starts the process and the goroutine that waits for its end.
@@ -192,7 +228,7 @@ func (w *Worker) spawn(h *Host, listener *net.UnixListener) error {
 	w.cmd.Env = h.Runtime.Env(w.Profile, w.dir, os.LookupEnv)
 	w.cmd.Stdout, w.cmd.Stderr = pw, pw
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	process, err := h.Confiner.Start(w.cmd, h.Policy(w.Profile, w.dir))
+	process, err := h.Confiner.Start(w.cmd, h.policy(w))
 	pw.Close()
 	if err != nil {
 		r.Close()
@@ -308,7 +344,7 @@ func (w *Worker) Load(ctx context.Context, a Assignment) (deno.Ready, error) {
 		return deno.Ready{}, fmt.Errorf("load function %s: %w", a.Slug, err)
 	}
 	if a.Files > 0 {
-		limitFiles(w.cmd.Process.Pid, uint64(a.Files))
+		confine.LimitFiles(w.cmd.Process.Pid, w.user, uint64(a.Files))
 	}
 	ctx, cancel := withPatience(ctx, a.Boot, errBootTimeout)
 	defer cancel()

@@ -55,7 +55,7 @@ func TLSServer(t testing.TB, h http.Handler) (url, caFile string) {
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	caFile = filepath.Join(t.TempDir(), "ca.pem")
-	check(os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}), 0o600))
+	check(os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}), 0o644))
 	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
 	check(err)
 	return "https://localhost:" + port, caFile

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -177,6 +178,11 @@ func (c *conn) await(first bool) bool {
 		c.state.Store(int32(connIdle))
 		if c.server.closing.Load() && c.r == c.w {
 			return false
+		}
+		if c.r < c.w {
+			// The next request is here already. Others are asked first: who sends
+			// many at once would keep a processor for as long as they last.
+			runtime.Gosched()
 		}
 	}
 	if c.r == c.w {

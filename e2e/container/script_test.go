@@ -112,7 +112,7 @@ func TestScriptsAreClean(t *testing.T) {
 	if _, err := exec.LookPath("shellcheck"); err != nil {
 		t.Skip("shellcheck is not here")
 	}
-	for _, script := range []string{"test-local.sh", "e2e/container/engine.sh", ".ci/run"} {
+	for _, script := range []string{"test-local.sh", "deploy-edge-runtime-aws.sh", "e2e/container/engine.sh", ".ci/run"} {
 		cmd := exec.Command("shellcheck", script)
 		cmd.Dir = repo
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -167,6 +167,16 @@ func TestDeploy(t *testing.T) {
 		return
 	}
 	t.Run("destroy", func(t *testing.T) { a.testDestroy(t, p, empty) })
+	t.Run("again", func(t *testing.T) {
+		// With secrets that are to be deleted, and names that were used.
+		if again := a.deploy(p, url); again.State != "live" || a.runs(t) != again.Image {
+			t.Errorf("%+v, and %s runs", again, a.runs(t))
+		}
+		a.must(p.dir, "destroy", "--yes", "--name", service)
+		if left := added(empty, a.inventory()); len(left["vpc"]) > 0 || len(left["stack"]) > 0 {
+			t.Errorf("left: %v", left)
+		}
+	})
 }
 
 // TestDeployFails: tasks of a release end at their start. ECS goes back, and

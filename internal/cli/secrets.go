@@ -21,7 +21,7 @@ SUPABASE_SECRET_KEYS, SUPABASE_JWKS, SUPABASE_DB_URL). They are kept in Secrets
 Manager, and never shown again. A change replaces the tasks that run, one by one.`,
 		Example: `  selvedge secrets set STRIPE_KEY                  # asks for the value
   selvedge secrets set --env-file production.env
-  selvedge keys | selvedge secrets set - --yes     # new keys
+  (umask 077; selvedge keys > new.env); selvedge secrets set --env-file new.env
   selvedge secrets list`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },

@@ -274,7 +274,7 @@ func (o *Operator) remains(p *possessions) []Remaining {
 	list := []Remaining{}
 	for _, s := range p.secrets {
 		list = append(list, Remaining{
-			What:   fmt.Sprintf("secret %s, until %s: `aws secretsmanager restore-secret --secret-id %s` brings it back", s.Name, o.now().AddDate(0, 0, recoveryDays).UTC().Format("2006-01-02"), s.Name),
+			What:   fmt.Sprintf("secret %s, until %s: `aws secretsmanager restore-secret --secret-id %s%s` brings it back", s.Name, o.now().AddDate(0, 0, recoveryDays).UTC().Format("2006-01-02"), s.Name, o.awsFlags()),
 			Remove: fmt.Sprintf("aws secretsmanager delete-secret --secret-id %s --force-delete-without-recovery%s", s.Name, o.awsFlags()),
 		})
 	}

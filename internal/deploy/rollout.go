@@ -176,8 +176,10 @@ func lastPart(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }
 var errRollout = errors.New("the rollout failed")
 
 // scalingPatience is how long scaling may take to have its least number of
-// tasks started.
-const scalingPatience = time.Minute
+// tasks started. It may also be switched off.
+func (o *Operator) scalingPatience() time.Duration {
+	return min(time.Minute, cmp.Or(o.WaitTimeout, DefaultWait)/10)
+}
 
 // settle waits until all tasks are the stack's release and healthy, and those
 // before it are gone.
@@ -206,7 +208,7 @@ func (r *rollout) settle(ctx context.Context, k *Stack) error {
 			r.o.Report.Now(r.text)
 			return false, nil
 		}
-		if int(r.state.DesiredCount) < least && time.Since(began) < scalingPatience {
+		if int(r.state.DesiredCount) < least && time.Since(began) < r.o.scalingPatience() {
 			r.o.Report.Now(fmt.Sprintf("%s; scaling is to have %d", r.text, least))
 			return false, nil
 		}

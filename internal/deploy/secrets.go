@@ -159,7 +159,7 @@ func (o *Operator) checkKeys(ctx context.Context, keys map[string]string, verify
 	}
 	if err := verify(ctx, keys); err != nil {
 		return &Problem{What: "the keys would not fit together", Why: err.Error(), Usage: true, Err: err, State: "nothing was changed",
-			Next: []string{"set those that depend on each other together: a new JWT_SECRET needs an ANON_KEY and a SERVICE_ROLE_KEY that it has signed", "make new ones: selvedge keys | " + o.command("secrets set -")}}
+			Next: []string{"set those that depend on each other together: a new JWT_SECRET needs an ANON_KEY and a SERVICE_ROLE_KEY that it has signed", "make new ones: (umask 077; selvedge keys > new.env), then " + o.command("secrets set --env-file new.env")}}
 	}
 	return nil
 }

@@ -68,21 +68,22 @@ func (s Scope) commands() []Statement {
 		allowing("Stacks", []string{
 			"cloudformation:CancelUpdateStack", "cloudformation:ContinueUpdateRollback", "cloudformation:CreateChangeSet", "cloudformation:CreateStack",
 			"cloudformation:DeleteChangeSet", "cloudformation:DeleteStack", "cloudformation:DescribeChangeSet", "cloudformation:DescribeStackEvents",
-			"cloudformation:DescribeStackResources", "cloudformation:DescribeStacks", "cloudformation:ExecuteChangeSet", "cloudformation:GetTemplate",
-			"cloudformation:ListStackResources", "cloudformation:RollbackStack", "cloudformation:UpdateStack",
+			"cloudformation:DescribeStacks", "cloudformation:ExecuteChangeSet", "cloudformation:GetTemplate",
+			"cloudformation:RollbackStack", "cloudformation:UpdateStack",
 		}, s.arn("cloudformation", "stack/"+n.Stack()+"/*"), s.arn("cloudformation", "stack/"+n.RegistryStack()+"/*")),
 
 		allowing("RegistryLogin", []string{"ecr:GetAuthorizationToken"}, "*"),
 		allowing("Images", []string{
-			"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:DescribeImages", "ecr:GetDownloadUrlForLayer",
-			"ecr:InitiateLayerUpload", "ecr:ListImages", "ecr:PutImage", "ecr:UploadLayerPart",
+			"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:GetDownloadUrlForLayer",
+			"ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart",
 		}, s.arn("ecr", "repository/"+n.Stack())),
 
-		allowing("Service", []string{"ecs:DescribeClusters", "ecs:DescribeServices", "ecs:DescribeTasks"},
-			s.arn("ecs", "cluster/"+n.Stack()), s.arn("ecs", "service/"+n.Stack()+"/*"), s.arn("ecs", "task/"+n.Stack()+"/*")),
-		// What can only be allowed for everything, and changes nothing.
-		allowing("Look", []string{
-			"ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecs:ListTasks", "elasticloadbalancing:DescribeTargetHealth",
+		allowing("Service", []string{"ecs:DeleteTaskDefinitions", "ecs:DescribeClusters", "ecs:DescribeServices", "ecs:DescribeTasks"},
+			s.arn("ecs", "cluster/"+n.Stack()), s.arn("ecs", "service/"+n.Stack()+"/*"), s.arn("ecs", "task/"+n.Stack()+"/*"), s.arn("ecs", "task-definition/"+n.Stack()+":*")),
+		// What can only be allowed for everything. All but the withdrawal of
+		// releases, which a destroy does, changes nothing.
+		allowing("WithoutName", []string{
+			"cloudwatch:DescribeAlarms", "ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecs:ListTasks", "elasticloadbalancing:DescribeTargetHealth",
 		}, "*"),
 
 		allowing("Secrets", []string{
@@ -91,7 +92,7 @@ func (s Scope) commands() []Statement {
 			"secretsmanager:UntagResource", "secretsmanager:UpdateSecret", "secretsmanager:UpdateSecretVersionStage",
 		}, s.arn("secretsmanager", "secret:"+s.Project+"/"+s.Environment+"/*")),
 
-		allowing("ReadLog", []string{"logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents"},
+		allowing("ReadLog", []string{"logs:FilterLogEvents", "logs:GetLogEvents"},
 			s.arn("logs", "log-group:"+n.LogGroup()+":*")),
 	}
 }

@@ -28,7 +28,8 @@ type progress struct {
 	step  string
 	now   string
 	since time.Time
-	shown bool // the live line is on the screen
+	told  time.Time // when a pipe was last told what is going on
+	shown bool      // the live line is on the screen
 	stop  chan struct{}
 	done  chan struct{}
 }
@@ -109,11 +110,14 @@ func (p *progress) line(text string) {
 	p.draw()
 }
 
+// pipeEvery is how often a pipe is told what is going on in a step.
+const pipeEvery = 5 * time.Second
+
 // Begin implements deploy.Reporter.
 func (p *progress) Begin(step string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.step, p.now, p.since = step, "", time.Now()
+	p.step, p.now, p.since, p.told = step, "", time.Now(), time.Time{}
 	p.draw()
 }
 
@@ -128,7 +132,8 @@ func (p *progress) Now(text string) {
 	p.now = text
 	if p.live {
 		p.draw()
-	} else if text != "" {
+	} else if text != "" && time.Since(p.told) >= pipeEvery {
+		p.told = time.Now()
 		p.line(fmt.Sprintf("  %-9s %s  %s", p.step, elapsed(time.Since(p.since)), text))
 	}
 }

@@ -65,7 +65,7 @@ func printReleases(s Streams, list []deploy.Release) error {
 		case r.Gone:
 			note = "its image is gone"
 		}
-		by := r.By[strings.LastIndex(r.By, "/")+1:]
+		by := r.By[strings.LastIndexAny(r.By, "/:")+1:]
 		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", r.Revision, orDash(r.Release), r.Time.UTC().Format("2006-01-02 15:04:05"), digest, orDash(by), note)
 	}
 	return t.Flush()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -90,23 +91,44 @@ func (r *rollout) readLog(ctx context.Context, t *stoppedTask) {
 	}
 }
 
-// details are what is known of why tasks do not run.
+// details are what is known of why tasks do not run: for each reason a task
+// with the end of its log, and how many more there are.
 func (r *rollout) details(ctx context.Context) []string {
 	var lines []string
+	more := map[string]int{}
+	for _, t := range r.stopped {
+		more[t.Reason]++
+	}
 	for i := range r.stopped {
 		t := &r.stopped[i]
-		lines = append(lines, fmt.Sprintf("task %s stopped: %s", t.ID, t.Reason))
-		if i >= loggedTasks {
+		if more[t.Reason] == 0 {
 			continue
 		}
+		line := fmt.Sprintf("task %s stopped: %s", t.ID, t.Reason)
+		if n := more[t.Reason] - 1; n > 0 {
+			line += fmt.Sprintf(", and %d more like it", n)
+		}
+		more[t.Reason] = 0
+		lines = append(lines, line)
 		if len(t.Log) == 0 {
 			r.readLog(ctx, t)
 		}
-		for _, line := range t.Log {
-			lines = append(lines, "  | "+line)
+		for _, said := range t.Log {
+			lines = append(lines, "  | "+said)
 		}
 	}
 	return lines
+}
+
+// handlerWords is what CloudFormation puts around the message of a service.
+var handlerWords = regexp.MustCompile(`^Resource handler returned message: "(.*)" \(RequestToken: [^)]*\)$`)
+
+// plain is a reason of CloudFormation's without what is for AWS itself.
+func plain(reason string) string {
+	if m := handlerWords.FindStringSubmatch(reason); m != nil {
+		return m[1]
+	}
+	return reason
 }
 
 // failed makes the Problem of a change that CloudFormation did not carry out.
@@ -140,6 +162,7 @@ func (o *Operator) failed(ctx context.Context, s *changeSet, w *watch, k *Stack)
 	}
 	p.State, p.Next = o.aftermath(s, k)
 	p.Next = append(adviceFor(texts...), p.Next...)
+	p.Next = append(p.Next, "see how it is: "+o.command("status"))
 	return p
 }
 

@@ -71,8 +71,12 @@ func (o *Operator) diff(s *changeSet) *Diff {
 			before = s.existing.Parameters[name]
 		}
 		switch {
-		case secret[name] && (before != "" || after != ""):
-			d.Parameters = append(d.Parameters, ParameterChange{Name: name, Secret: true})
+		case secret[name]:
+			// CloudFormation shows asterisks also for one that is empty, which
+			// it is where the keys are in a secret.
+			if after != "" || before != "" && s.existing.Parameters["KeysSecretArn"] == "" {
+				d.Parameters = append(d.Parameters, ParameterChange{Name: name, Secret: true})
+			}
 		case before != after:
 			d.Parameters = append(d.Parameters, ParameterChange{Name: name, Before: before, After: after, From: o.Settings.Parameters[name].Origin})
 		}
@@ -123,7 +127,7 @@ func (d *Diff) Lines() []string {
 	var lines []string
 	for _, p := range d.Parameters {
 		switch {
-		case d.Creates && p.From == "":
+		case d.Creates && (p.From == "" || p.From == "default"):
 			continue // there is nothing to compare with, and nobody chose it
 		case p.Secret:
 			lines = append(lines, fmt.Sprintf("~ %s (secret)", p.Name))
@@ -142,6 +146,9 @@ func (d *Diff) Lines() []string {
 	}
 	for _, r := range d.Resources {
 		line := fmt.Sprintf("%-2s %s  %s", signs[r.Action], r.Name, r.Type)
+		if r.Type == "AWS::ECS::TaskDefinition" && r.Action == "replace" {
+			line = "~  " + r.Name + "  a new release" // as each is
+		}
 		if len(r.Properties) > 0 {
 			line += "  (" + strings.Join(r.Properties, ", ") + ")"
 		}
@@ -187,9 +194,13 @@ func (d *Diff) Warnings() []string {
 	return list
 }
 
+// quoted writes a value for people: of an image, what tells it from others.
 func quoted(value string) string {
 	if value == "" {
 		return "none"
+	}
+	if name, digest, ok := strings.Cut(value, "@sha256:"); ok && len(digest) > 12 {
+		return lastPart(name) + "@sha256:" + digest[:12] + "…"
 	}
 	return value
 }

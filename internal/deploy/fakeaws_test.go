@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -272,6 +273,7 @@ func (f *fakeAWS) release(s *fakeStack) {
 		add("SELVEDGE_FUNCTION_SECRETS", p["FunctionSecretsArn"]+":::"+p["FunctionSecretsVersion"])
 	}
 	f.register(s.name, p["ImageUri"], p["Release"], secrets)
+	f.service.desired, _ = strconv.Atoi(p["DesiredCount"]) // scaling sees to it
 	s.outputs = map[string]string{
 		"FunctionsUrl": "http://" + s.name + ".elb.example", "LoadBalancerDNS": s.name + ".elb.example", "LogGroupName": "/ecs/" + s.name,
 		"TargetGroupArn": "arn:aws:elasticloadbalancing:x:1:targetgroup/a/b", "TaskDefinitionArn": f.service.definition, "DashboardUrl": "https://console.example",

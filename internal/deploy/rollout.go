@@ -126,8 +126,10 @@ func (r *rollout) findStopped(ctx context.Context) error {
 		if len(r.stopped) < loggedTasks {
 			r.readLog(ctx, &s)
 		}
+		if !slices.ContainsFunc(r.stopped, func(other stoppedTask) bool { return other.Reason == s.Reason }) {
+			r.o.Report.Note(fmt.Sprintf("task %s stopped: %s", id, s.Reason))
+		}
 		r.stopped = append(r.stopped, s)
-		r.o.Report.Note(fmt.Sprintf("task %s stopped: %s", id, s.Reason))
 	}
 	return nil
 }
@@ -148,7 +150,7 @@ func byFault(t ecstypes.Task) bool {
 // rather than since it was no longer wanted.
 func unhealthy(t ecstypes.Task) bool {
 	reason := aws.ToString(t.StoppedReason)
-	return strings.Contains(reason, "health") || t.HealthStatus == ecstypes.HealthStatusUnhealthy
+	return !strings.HasPrefix(reason, "Scaling activity") && (strings.Contains(reason, "health") || t.HealthStatus == ecstypes.HealthStatusUnhealthy)
 }
 
 // stopReason says why a task stopped, with what its containers say.

@@ -113,7 +113,7 @@ func (w *watch) look(ctx context.Context) error {
 }
 
 func (w *watch) take(e types.StackEvent) {
-	name, reason := aws.ToString(e.LogicalResourceId), aws.ToString(e.ResourceStatusReason)
+	name, reason := aws.ToString(e.LogicalResourceId), plain(aws.ToString(e.ResourceStatusReason))
 	if aws.ToString(e.ResourceType) == "AWS::CloudFormation::Stack" && aws.ToString(e.PhysicalResourceId) == aws.ToString(e.StackId) {
 		w.status = e.ResourceStatus
 		if strings.Contains(string(e.ResourceStatus), "ROLLBACK_IN_PROGRESS") {

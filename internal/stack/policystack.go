@@ -37,14 +37,12 @@ func (s Scope) cloudFormation() []Statement {
 			"ec2:UpdateSecurityGroupRuleDescriptionsEgress", "ec2:UpdateSecurityGroupRuleDescriptionsIngress",
 		}, s.arn("ec2", "*")),
 		deleteNetwork,
-		via("LookAtAll", []string{
+		// AWS knows no resource for most of these.
+		via("MakeWithoutResource", []string{
 			"application-autoscaling:DescribeScalableTargets", "application-autoscaling:DescribeScalingPolicies", "application-autoscaling:DescribeScheduledActions",
-			"cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData", "ec2:Describe*", "elasticloadbalancing:Describe*",
+			"cloudwatch:GetMetricData", "ec2:Describe*", "elasticloadbalancing:Describe*",
 			"logs:DescribeLogGroups", "logs:DescribeResourcePolicies", "route53:GetChange", "sns:GetSubscriptionAttributes",
-		}, "*"),
-		// AWS knows no resource for these.
-		via("WithoutResource", []string{
-			"acm:RequestCertificate", "ecs:DeregisterTaskDefinition", "elasticloadbalancing:SetWebACL", "sns:SetSubscriptionAttributes", "sns:Unsubscribe",
+			"acm:RequestCertificate", "elasticloadbalancing:SetWebACL", "sns:SetSubscriptionAttributes", "sns:Unsubscribe",
 		}, "*"),
 
 		// What has the project's and the environment's name.
@@ -53,7 +51,7 @@ func (s Scope) cloudFormation() []Statement {
 			"ecr:GetRepositoryPolicy", "ecr:ListTagsForResource", "ecr:PutImageScanningConfiguration", "ecr:PutImageTagMutability",
 			"ecr:PutLifecyclePolicy", "ecr:TagResource", "ecr:UntagResource",
 		}, []string{
-			"ecs:CreateCluster", "ecs:CreateService", "ecs:DeleteCluster", "ecs:DeleteService", "ecs:DescribeServiceDeployments", "ecs:ListServiceDeployments",
+			"ecs:CreateCluster", "ecs:CreateService", "ecs:DeleteCluster", "ecs:DeleteService", "ecs:DescribeClusters", "ecs:DescribeServiceDeployments", "ecs:ListServiceDeployments",
 			"ecs:ListTagsForResource", "ecs:PutClusterCapacityProviders", "ecs:RegisterTaskDefinition", "ecs:StopServiceDeployment", "ecs:TagResource",
 			"ecs:UntagResource", "ecs:UpdateCluster", "ecs:UpdateClusterSettings", "ecs:UpdateService",
 		}, []string{

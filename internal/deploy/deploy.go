@@ -55,10 +55,14 @@ func (o *Operator) Deploy(ctx context.Context, images Imager, keys KeySource) (*
 	if err != nil {
 		return nil, err
 	}
-	if err := o.checkRights(ctx, found.identity, now); err != nil {
-		return nil, o.nothingYet(ctx, "looking at the rights", err)
+	rights := ""
+	if now == nil || o.DryRun { // it takes IAM a second or two
+		rights = o.checkRights(ctx, found.identity, set)
+		if ctx.Err() != nil {
+			return nil, o.nothingYet(ctx, "looking at the rights", ctx.Err())
+		}
 	}
-	o.Report.End(fmt.Sprintf("%s in account %s, %s", o.Settings.Stack(), o.account, o.Region))
+	o.Report.End(fmt.Sprintf("%s in account %s, %s%s", o.Settings.Stack(), o.account, o.Region, rights))
 
 	o.Report.Begin("image")
 	img, err := images.Make(ctx, architecture)
@@ -246,6 +250,3 @@ func (o *Operator) pinned(k *Stack) []string {
 	}
 	return ids
 }
-
-// checkRights is not written yet.
-func (o *Operator) checkRights(context.Context, string, *Stack) error { return nil }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -276,6 +277,10 @@ func (l look) targets(ctx context.Context, group string) {
 	})
 }
 
+// ownAlarm is how CloudFormation names an alarm, after the stack's name: as
+// the template does, and some letters.
+var ownAlarm = regexp.MustCompile(`\A([A-Z][A-Za-z]*Alarm)-[A-Za-z0-9]+\z`)
+
 func (l look) alarm(ctx context.Context, t Target) {
 	prefix := t.Stack() + "-"
 	in := &cloudwatch.DescribeAlarmsInput{AlarmNamePrefix: &prefix}
@@ -286,8 +291,12 @@ func (l look) alarm(ctx context.Context, t Target) {
 			return
 		}
 		for _, a := range out.MetricAlarms {
+			name := ownAlarm.FindStringSubmatch(strings.TrimPrefix(aws.ToString(a.AlarmName), prefix))
+			if name == nil {
+				continue // of a stack whose name begins with this one's
+			}
 			l.s.Alarms = append(l.s.Alarms, AlarmStatus{
-				Name: strings.TrimPrefix(aws.ToString(a.AlarmName), prefix), State: string(a.StateValue), Reason: aws.ToString(a.StateReason), Since: aws.ToTime(a.StateUpdatedTimestamp),
+				Name: name[1], State: string(a.StateValue), Reason: aws.ToString(a.StateReason), Since: aws.ToTime(a.StateUpdatedTimestamp),
 			})
 		}
 		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {

@@ -84,8 +84,9 @@ func running() (*fakeRunning, *Stack) {
 		},
 		targets: []elbtypes.TargetHealthDescription{target("10.0.0.2", "healthy"), target("10.0.0.1", "healthy")},
 		alarms: []cwtypes.MetricAlarm{
-			{AlarmName: aws.String("shop-production-5xx"), StateValue: cwtypes.StateValueOk},
-			{AlarmName: aws.String("shop-production-cpu"), StateValue: cwtypes.StateValueInsufficientData},
+			{AlarmName: aws.String("shop-production-ServerErrorsAlarm-1A2B3C"), StateValue: cwtypes.StateValueOk},
+			{AlarmName: aws.String("shop-production-eu-CpuAlarm-1A2B3C"), StateValue: cwtypes.StateValueAlarm},
+			{AlarmName: aws.String("shop-production-CpuAlarm-1A2B3C"), StateValue: cwtypes.StateValueInsufficientData},
 		},
 		fail: map[string]error{},
 	}
@@ -113,7 +114,7 @@ func TestStatus(t *testing.T) {
 	s := lookAt(t, f, k)
 	if s.State != StateHealthy || s.Why != "" || s.Release != "release-7" || s.Image != "image-of-7" || s.URL != "https://x" || s.Region != "eu-central-1" ||
 		s.Tasks != (TaskCounts{2, 2, 0, 2, 10}) || s.Healthy() != 2 || s.Targets[0].Address != "10.0.0.1" || len(s.Events) != lastEvents || len(s.Unknown) != 0 ||
-		len(s.Alarms) != 2 || s.Alarms[1].Name != "cpu" || s.LogGroup != "/ecs/shop-production" || s.Dashboard != "https://d" {
+		len(s.Alarms) != 2 || s.Alarms[1].Name != "CpuAlarm" || s.LogGroup != "/ecs/shop-production" || s.Dashboard != "https://d" {
 		t.Errorf("%+v", s)
 	}
 }
@@ -147,7 +148,7 @@ func TestStates(t *testing.T) {
 			f.targets = f.targets[:1]
 			f.targets[0] = target("10.0.0.2", "unhealthy")
 		}, StateDown, "no task healthy"},
-		"an alarm":    {func(f *fakeRunning, _ *Stack) { f.alarms[1].StateValue = cwtypes.StateValueAlarm }, StateAlarm, "cpu"},
+		"an alarm":    {func(f *fakeRunning, _ *Stack) { f.alarms[2].StateValue = cwtypes.StateValueAlarm }, StateAlarm, "CpuAlarm"},
 		"not allowed": {func(f *fakeRunning, _ *Stack) { f.fail["DescribeServices"] = apiError("AccessDenied", "no") }, StateUnknown, "read the service"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -91,6 +91,9 @@ func serverContainer() Map {
 			variable("SELVEDGE_DRAIN_TIMEOUT", strconv.Itoa(drainTimeout)+"s"),
 			variable("SELVEDGE_MAX_MEMORY", If{"HasTracing", byMemory("Traced"), byMemory("Max")}),
 			If{"HasTracing", variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"), noValue},
+			// X-Ray bills each trace.
+			If{"HasTracing", variable("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"), noValue},
+			If{"HasTracing", variable("OTEL_TRACES_SAMPLER_ARG", "0.05"), noValue},
 		},
 		"Secrets", List{
 			keyFrom("JWT_SECRET", "JwtSecretValue"),

@@ -45,7 +45,7 @@ func (p *project) parametersFile(t *testing.T, values map[string]string) {
 // byHand are the parameters of somebody who gives the keys to CloudFormation.
 func (p *project) byHand(image string) map[string]string {
 	return map[string]string{
-		"ProjectName": "by-hand", "Environment": "staging", "DesiredCount": "1", "JWTSecret": p.keys["JWT_SECRET"], "AnonKey": p.keys["ANON_KEY"],
+		"ProjectName": "supabase-edge-runtime", "Environment": "staging", "DesiredCount": "1", "JWTSecret": p.keys["JWT_SECRET"], "AnonKey": p.keys["ANON_KEY"],
 		"ServiceRoleKey": p.keys["SERVICE_ROLE_KEY"], "ImageUri": image,
 	}
 }
@@ -105,11 +105,11 @@ func TestByHand(t *testing.T) {
 	theirs.free = true // CloudFormation may be given the keys by hand
 	p := newProject(ours)
 	f := newFront(t)
-	first := ours.deploy(p, f.URL, "--project", "by-hand", "--env", "staging", "--set", "desired_count=1")
+	first := ours.deploy(p, f.URL, "--env", "staging", "--set", "desired_count=1")
 
 	// The image that was pushed there is put into the other account's registry.
 	_, digest, _ := strings.Cut(first.Image, "@")
-	repository := "by-hand-staging"
+	repository := "supabase-edge-runtime-staging"
 	theirs.knownImage(repository, "v1", digest)
 	p.parametersFile(t, p.byHand(first.Image))
 	theirs.aws("cloudformation", "create-stack", "--stack-name", repository, "--template-body", "file://"+template, "--capabilities", "CAPABILITY_IAM",
@@ -161,7 +161,7 @@ func TestScript(t *testing.T) {
 	p.write(t, ".env", "") // the keys are in parameters.json
 	values := p.byHand("")
 	delete(values, "ImageUri")
-	values["ProjectName"], values["Environment"] = "supabase-edge-runtime", "production"
+	values["Environment"] = "production"
 	p.parametersFile(t, values)
 	cmd := exec.Command(script, "--yes", "--url", f.URL)
 	cmd.Dir = p.dir

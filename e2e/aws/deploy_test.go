@@ -80,7 +80,6 @@ func (a *account) changing(but ...string) []string {
 
 // TestDeploy is the life of a deployment, from nothing and back to it.
 func TestDeploy(t *testing.T) {
-	needCommands(t, "deploy", "releases", "rollback")
 	t.Parallel()
 	a := newAccount(t)
 	p := newProject(a)
@@ -182,7 +181,6 @@ func TestDeploy(t *testing.T) {
 // TestDeployFails: tasks of a release end at their start. ECS goes back, and
 // the command says why, and what to do.
 func TestDeployFails(t *testing.T) {
-	needCommands(t, "deploy")
 	t.Parallel()
 	a := newAccount(t)
 	p := newProject(a)
@@ -218,7 +216,6 @@ func TestDeployFails(t *testing.T) {
 // TestDeployUnhealthy: tasks of the first release never become healthy. The
 // stack is gone back to nothing, and the next deploy takes over from there.
 func TestDeployUnhealthy(t *testing.T) {
-	needCommands(t, "deploy")
 	t.Parallel()
 	a := newAccount(t)
 	p := newProject(a)
@@ -240,7 +237,6 @@ func TestDeployUnhealthy(t *testing.T) {
 // TestDeploySmoke: tasks are healthy, and the functions do not answer. The
 // release before comes back, unless that is not wanted.
 func TestDeploySmoke(t *testing.T) {
-	needCommands(t, "deploy")
 	t.Parallel()
 	a := newAccount(t)
 	p := newProject(a)
@@ -299,7 +295,6 @@ func (a *account) definition(t *testing.T, arn string) definition {
 
 // TestDryRun shows what would be and leaves nothing of the stack.
 func TestDryRun(t *testing.T) {
-	needCommands(t, "deploy")
 	t.Parallel()
 	a := newAccount(t)
 	p := newProject(a)
@@ -327,7 +322,6 @@ func TestDryRun(t *testing.T) {
 
 // TestConfirm: at a terminal it asks, shows how it is going, and a no is a no.
 func TestConfirm(t *testing.T) {
-	needCommands(t, "deploy")
 	t.Parallel()
 	a := newAccount(t)
 	p := newProject(a)

@@ -19,7 +19,6 @@ const (
 // TestFigures measures whole commands. The emulator's time is that of its
 // answers and of what goes on in it meanwhile, which a command waits for.
 func TestFigures(t *testing.T) {
-	needCommands(t, "deploy")
 	a := newAccount(t) // alone: not in parallel
 	p := newProject(a)
 	f := newFront(t)

@@ -13,7 +13,6 @@ import (
 // TestInterruptEarly: Ctrl-C while CloudFormation looks at the change. Nothing
 // is changed, and it says so.
 func TestInterruptEarly(t *testing.T) {
-	needCommands(t, "deploy")
 	t.Parallel()
 	a := newAccount(t)
 	p := newProject(a)
@@ -58,7 +57,6 @@ func TestInterruptEarly(t *testing.T) {
 // TestInterruptUpdate: Ctrl-C while an update goes on has CloudFormation go
 // back.
 func TestInterruptUpdate(t *testing.T) {
-	needCommands(t, "deploy")
 	t.Parallel()
 	a := newAccount(t)
 	p := newProject(a)
@@ -88,7 +86,6 @@ func TestInterruptUpdate(t *testing.T) {
 // TestInterruptCreate: Ctrl-C while a stack is made leaves CloudFormation to
 // it, and says how to go on.
 func TestInterruptCreate(t *testing.T) {
-	needCommands(t, "deploy")
 	t.Parallel()
 	a := newAccount(t)
 	p := newProject(a)
@@ -112,7 +109,6 @@ func TestInterruptCreate(t *testing.T) {
 // TestThrottled: AWS refuses one in three calls of everything for a while, and
 // the deploy comes through.
 func TestThrottled(t *testing.T) {
-	needCommands(t, "deploy")
 	t.Parallel()
 	a := newAccount(t)
 	p := newProject(a)

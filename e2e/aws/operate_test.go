@@ -16,7 +16,6 @@ import (
 // what can be changed without a deploy.
 func (a *account) testOperating(t *testing.T, p *project, url string) {
 	t.Run("status", func(t *testing.T) {
-		needCommands(t, "status")
 		r := a.must(p.dir, "status")
 		say(t, r, service+" in "+region+" is healthy", "UPDATE_COMPLETE", "2 running, 0 starting, 2 wanted", "2 healthy")
 		if r.stderr != "" {
@@ -33,7 +32,6 @@ func (a *account) testOperating(t *testing.T, p *project, url string) {
 	})
 
 	t.Run("logs", func(t *testing.T) {
-		needCommands(t, "logs --aws")
 		now := time.Now()
 		line := func(function, text string) string {
 			return fmt.Sprintf(`{"time":%q,"level":"INFO","event":"log","slug":%q,"msg":%q}`, now.UTC().Format(time.RFC3339Nano), function, text)
@@ -61,7 +59,6 @@ func (a *account) testOperating(t *testing.T, p *project, url string) {
 	})
 
 	t.Run("scale", func(t *testing.T) {
-		needCommands(t, "scale")
 		r := a.must(p.dir, "scale", "3", "--url", url)
 		if n := a.desired(t); n != 3 {
 			t.Errorf("%d tasks are wanted: %s", n, r)
@@ -74,7 +71,6 @@ func (a *account) testOperating(t *testing.T, p *project, url string) {
 	})
 
 	t.Run("secrets", func(t *testing.T) {
-		needCommands(t, "secrets set")
 		const value = "a value with \"quotes\" and a $ign, of the test"
 		a.secret(value)
 		before := a.runningDefinition(t)
@@ -100,7 +96,6 @@ func (a *account) testOperating(t *testing.T, p *project, url string) {
 	})
 
 	t.Run("cost", func(t *testing.T) {
-		needCommands(t, "cost")
 		say(t, a.must(p.dir, "cost"), "Fargate", "USD")
 		parse[json.RawMessage](t, a.selvedge(p.dir, "cost", "--json"))
 	})
@@ -150,7 +145,6 @@ func (a *account) valueFrom(t *testing.T, name string) string {
 
 // testDestroy leaves, and looks at all that the account has then.
 func (a *account) testDestroy(t *testing.T, p *project, empty map[string][]string) {
-	needCommands(t, "destroy")
 	if r := a.selvedge(p.dir, "destroy"); r.code != 2 || a.stackStatus(service) == "" {
 		t.Errorf("without a terminal it must ask for --yes: %s", r)
 	}

@@ -100,3 +100,13 @@ func (f *front) answer(status int) {
 	defer f.mu.Unlock()
 	f.status = status
 }
+
+// copyExample puts the example's parameters.json into a project.
+func copyExample(t *testing.T, p *project) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(harness.Repo, "parameters.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.write(t, "parameters.json", string(raw))
+}

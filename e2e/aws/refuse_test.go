@@ -11,7 +11,6 @@ import (
 
 // TestDeployRefuses: what is wrong here is found before AWS is changed.
 func TestDeployRefuses(t *testing.T) {
-	needCommands(t, "deploy")
 	t.Parallel()
 	a := newAccount(t)
 	other, err := exec.Command(harness.Binary, "keys", "--json").Output()

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -122,6 +124,13 @@ func deployKeys(cfg *config.Config, named bool) (deploy.KeySource, error) {
 		for _, name := range deploy.KeyVariables {
 			if v := values[name]; v != "" {
 				src.Given[name] = deploy.Value{Text: v, Origin: file}
+			}
+		}
+	}
+	if values, err := function.ReadDotenv(filepath.Join(cfg.Functions, ".env"), "functions/.env"); err == nil {
+		for _, name := range slices.Sorted(maps.Keys(values)) {
+			if !slices.Contains(deploy.KeyVariables, name) {
+				src.Local = append(src.Local, name)
 			}
 		}
 	}

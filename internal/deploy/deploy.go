@@ -78,6 +78,7 @@ func (o *Operator) Deploy(ctx context.Context, images Imager, keys KeySource) (*
 	if err := o.writeSecrets(ctx, found, chosen, set); err != nil {
 		return nil, o.nothingYet(ctx, "writing secrets", err)
 	}
+	o.warnLocal(keys.Local, found.functions)
 	if o.DryRun && found.service.exists() && now == nil {
 		return o.planAnew(set)
 	}
@@ -236,6 +237,23 @@ func (o *Operator) writeSecrets(ctx context.Context, found *situation, keys map[
 		o.Report.End("the keys were written to " + o.Settings.KeysSecret())
 	}
 	return nil
+}
+
+// warnLocal says which variables of functions are here and not on AWS: .env
+// files stay out of the image.
+func (o *Operator) warnLocal(local []string, there *SecretValue) {
+	var missing []string
+	for _, name := range local {
+		if there != nil {
+			if _, ok := there.Values[name]; ok {
+				continue
+			}
+		}
+		missing = append(missing, name)
+	}
+	if len(missing) > 0 {
+		o.Report.Warn(fmt.Sprintf("functions/.env has %s, which the deployment has not: set them with `%s`", strings.Join(missing, ", "), o.command("secrets set --env-file functions/.env")))
+	}
 }
 
 // pinned are the versions of secrets that what is deployed was made with.

@@ -457,3 +457,20 @@ func TestSettingsThatMakeNoStack(t *testing.T) {
 		t.Errorf("changed %q", did)
 	}
 }
+
+// TestLocalVariables: what functions have here and not there is named.
+func TestLocalVariables(t *testing.T) {
+	b := newBench(t)
+	b.f.secrets["shop/production/functions"] = &heldSecret{arn: "arn:aws:secretsmanager:x:1:secret:shop/production/functions-AbCdEf", version: b.f.id(), value: `{"THERE":"1"}`, versions: map[string]string{}}
+	keys := givenKeys()
+	keys.Local = []string{"HERE", "THERE"}
+	if _, err := b.operator().Deploy(t.Context(), b.images, keys); err != nil {
+		t.Fatal(err)
+	}
+	if said := b.heard.String(); !strings.Contains(said, "functions/.env has HERE, which the deployment has not: set them with `selvedge secrets set --env-file functions/.env`") {
+		t.Errorf("%s", said)
+	}
+	if p := b.f.stacks["shop-production"].parameters; p["FunctionSecretsArn"] == "" || p["FunctionSecretsVersion"] == "" {
+		t.Errorf("%v", p)
+	}
+}

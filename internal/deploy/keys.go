@@ -18,6 +18,9 @@ type KeySource struct {
 	// Given are those of the environment and of the .env file, by variable,
 	// with their place.
 	Given map[string]Value
+	// Local are the names of variables that functions have here, of which those
+	// that are not among the deployment's secrets are missing there.
+	Local []string
 	// Verify says what is wrong with keys that were chosen: whether anon and
 	// service_role verify under the secret.
 	Verify func(ctx context.Context, keys map[string]string) error

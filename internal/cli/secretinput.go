@@ -161,6 +161,8 @@ func reservedKeys() []string {
 	return slices.DeleteFunc(slices.Clone(deploy.KeyVariables), func(name string) bool { return !function.ReservedEnv(name) })
 }
 
+var errAskInterrupted = errors.New("interrupted; nothing was changed")
+
 // askSecret asks on the terminal, which does not show the answer. An interrupt
 // leaves the terminal as it was.
 func askSecret(ctx context.Context, s Streams, question string) (string, error) {
@@ -186,7 +188,7 @@ func askSecret(ctx context.Context, s Streams, question string) (string, error) 
 	case <-ctx.Done():
 		_ = term.Restore(fd, before)
 		fmt.Fprintln(s.Err)
-		return "", errors.New("interrupted; nothing was changed")
+		return "", errAskInterrupted
 	case a := <-answers:
 		fmt.Fprintln(s.Err)
 		if a.err == nil && len(a.text) == 0 {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -58,6 +59,9 @@ JWT secret as it would be.`,
 				return err
 			}
 			values, skipped, err := in.read(cmd.Context(), s, args)
+			if errors.Is(err, errAskInterrupted) {
+				return err
+			}
 			if err != nil {
 				return usage(err)
 			}

@@ -79,6 +79,7 @@ func (a *account) testOperating(t *testing.T, p *project, url string) {
 			t.Fatalf("%s", r)
 		}
 		say(t, a.must(p.dir, "secrets", "list"), "STRIPE_KEY")
+		parse[json.RawMessage](t, a.selvedge(p.dir, "secrets", "list", "--json"))
 		after := a.runningDefinition(t)
 		if before == after {
 			t.Error("the tasks that run are those before the secret was set")
@@ -92,6 +93,12 @@ func (a *account) testOperating(t *testing.T, p *project, url string) {
 		}
 		if a.runningDefinition(t) == after {
 			t.Error("the tasks that run still have the secret")
+		}
+	})
+
+	t.Run("open", func(t *testing.T) {
+		if r := a.must(p.dir, "open", "--print"); !strings.HasPrefix(r.stdout, "http://") {
+			t.Errorf("%s", r)
 		}
 	})
 
@@ -147,6 +154,10 @@ func (a *account) valueFrom(t *testing.T, name string) string {
 func (a *account) testDestroy(t *testing.T, p *project, empty map[string][]string) {
 	if r := a.selvedge(p.dir, "destroy"); r.code != 2 || a.stackStatus(service) == "" {
 		t.Errorf("without a terminal it must ask for --yes: %s", r)
+	}
+	parse[json.RawMessage](t, a.selvedge(p.dir, "destroy", "--dry-run", "--json"))
+	if s := a.stackStatus(service); !strings.HasSuffix(s, "_COMPLETE") {
+		t.Errorf("after a dry run the stack is %q", s)
 	}
 	r := a.onTerminal(p.dir, "something else\n", "destroy")
 	if r.code == 0 || !strings.HasSuffix(a.stackStatus(service), "_COMPLETE") {

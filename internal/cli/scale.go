@@ -36,7 +36,7 @@ Tasks beyond a new minimum end when they have little to do.`,
 					return usage(fmt.Errorf("%q is no number of tasks", args[0]))
 				}
 				if least {
-					return usage(errors.New("N and --min are the same; leave out one of them"))
+					return usage(errors.New("--min and N are the same; leave out one of them"))
 				}
 				bounds.Min, least = n, true
 			}

@@ -19,9 +19,4 @@ func parseEnviron(list []string) environ {
 	return env
 }
 
-func (e environ) lookup(name string) (string, bool) {
-	value, ok := e[name]
-	return value, ok
-}
-
 func (e environ) names() []string { return slices.Sorted(maps.Keys(e)) }

@@ -101,7 +101,7 @@ func (l *Log) Keep(slug string, request bool, level slog.Level, at time.Time, li
 		if result == dropped {
 			continue // by another goroutine; there is a new one to be made
 		}
-		h.last.Store(l.seq.Load())
+		h.wrote(l.seq.Load())
 		if now := at.Unix(); h.at.Load() != now {
 			h.at.Store(now)
 		}
@@ -109,6 +109,13 @@ func (l *Log) Keep(slug string, request bool, level slog.Level, at time.Time, li
 	}
 	if l.watching.Load() > 0 {
 		l.wake()
+	}
+}
+
+// wrote notes a line's number. Of those who come late with theirs, none may
+// make the history look as if it were not in use.
+func (h *history) wrote(seq uint64) {
+	for before := h.last.Load(); before < seq && !h.last.CompareAndSwap(before, seq); before = h.last.Load() {
 	}
 }
 

@@ -312,6 +312,7 @@ func TestAtOnce(t *testing.T) {
 	l := New(Limits{Requests: 8 << 10, Rest: 8 << 10, Total: 64 << 10}, all)
 	r := l.Read(Query{Functions: []string{"shared"}})
 	defer r.Close()
+	r.Next() // what is gone before the first time, nobody expects
 	var wg sync.WaitGroup
 	for w := range writers {
 		wg.Go(func() {

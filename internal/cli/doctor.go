@@ -155,7 +155,11 @@ func checkWalls(e *engine) []finding {
 		}
 		out = append(out, f)
 	}
-	return out
+	groups := finding{"control groups", "off", "off: " + e.noGroups, ""}
+	if e.groups != nil {
+		groups.State, groups.Found = "ok", fmt.Sprintf("on: each worker has one below %s, which bounds memory, threads and its share of the processors", e.groups)
+	}
+	return append(out, groups)
 }
 
 // resolveWithout is the configuration with an empty functions folder, for the

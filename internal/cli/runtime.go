@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/selvedge-dev/selvedge/internal/bundle"
+	"github.com/selvedge-dev/selvedge/internal/cgroup"
 	"github.com/selvedge-dev/selvedge/internal/config"
 	"github.com/selvedge-dev/selvedge/internal/confine"
 	"github.com/selvedge-dev/selvedge/internal/deno"
@@ -50,6 +51,10 @@ type engine struct {
 	builder *bundle.Builder
 	host    *worker.Host
 	runDir  *worker.RunDir
+	// groups are the system's control groups; where there are none, noGroups says
+	// why.
+	groups   *cgroup.Tree
+	noGroups string
 }
 
 // newEngine prepares the data folder and a folder for workers.
@@ -110,7 +115,10 @@ func newEngine(ctx context.Context, w io.Writer, cfg *config.Config) (*engine, e
 	if err != nil {
 		return nil, errors.Join(err, runDir.Close())
 	}
-	return &engine{binary: binary, builder: builder, runDir: runDir, host: host}, nil
+	e := &engine{binary: binary, builder: builder, runDir: runDir, host: host}
+	e.openGroups(cfg)
+	host.Warn = func(line string) { warnAll(w, line) }
+	return e, nil
 }
 
 // limitCPUs has the program run on no more processors than the ECS task has,
@@ -190,8 +198,39 @@ func workerUsers(cfg *config.Config, host *worker.Host) *worker.Users {
 	return nil
 }
 
-// Close removes the workers' folder; all of them must have ended.
-func (e *engine) Close() error { return e.runDir.Close() }
+// groupMaker gives the host control groups under the name it knows.
+type groupMaker struct{ *cgroup.Tree }
+
+func (m groupMaker) Make(l cgroup.Limits) (worker.Group, error) {
+	g, err := m.Tree.Make(l)
+	if err != nil {
+		return nil, err // not g: a nil *cgroup.Group would not be a nil Group
+	}
+	return g, nil
+}
+
+// openGroups is called when no process of the engine runs.
+func (e *engine) openGroups(cfg *config.Config) {
+	if cfg.SystemWalls == "off" {
+		e.noGroups = "switched off by --system-walls"
+		return
+	}
+	tree, err := cgroup.Open()
+	if err != nil {
+		e.noGroups = err.Error()
+		return
+	}
+	e.groups, e.host.Groups = tree, groupMaker{tree}
+}
+
+// Close removes the workers' folder and control groups; all of them must have
+// ended.
+func (e *engine) Close() error {
+	if e.groups != nil {
+		e.groups.Close()
+	}
+	return e.runDir.Close()
+}
 
 // gatewayOnly are variables that a bundler has no business with.
 var gatewayOnly = []string{"JWT_SECRET", "ANON_KEY", "SERVICE_ROLE_KEY", "SUPABASE_", "SELVEDGE_KEYS", "SELVEDGE_FUNCTION_SECRETS", "AWS_", "ECS_"}

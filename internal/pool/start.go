@@ -159,6 +159,7 @@ func (g *group) load(l *launch, built *bundle.Bundle, boot *Boot) (*worker.Worke
 		Env:    p.opts.Env(f, built.Version(), w.ID),
 		Boot:   f.Limits.Boot,
 		Net:    f.Net,
+		TmpMB:  f.Limits.TmpMB,
 		Files:  f.Limits.MostOpenFiles(),
 		Lines:  f.Limits.LogLines,
 		Log: func(r deno.Record) {

@@ -191,6 +191,7 @@ func (w *Worker) wait(r *os.File, listener *net.UnixListener, process *confine.P
 	w.mu.Unlock()
 	err := w.cmd.Wait()
 	listener.Close()
+	outOfGroup := w.leaveGroup()
 	// Something that left the group may still hold the pipe open.
 	select {
 	case <-drained:
@@ -214,7 +215,7 @@ func (w *Worker) wait(r *os.File, listener *net.UnixListener, process *confine.P
 	}
 	w.exit.Code = exitCode(err, w.cmd.ProcessState)
 	w.exit.Tail = w.output.tail()
-	w.exit.OutOfMemory = outOfMemory(w.exit)
+	w.exit.OutOfMemory = outOfMemory(w.exit) || outOfGroup
 	w.exit.Lived = time.Since(w.Started)
 	if ps := w.cmd.ProcessState; ps != nil {
 		w.exit.CPU = ps.UserTime() + ps.SystemTime()

@@ -44,7 +44,13 @@ type Host struct {
 	// Users are those that workers run as; nil for the server's own. They are
 	// used where the Confiner has that layer.
 	Users *Users
+	// Groups are the system's control groups; nil for none.
+	Groups Groups
+	// Warn takes what the operator has to know of a start that goes on all the
+	// same; nil for nobody.
+	Warn func(string)
 
+	warned    sync.Once
 	once      sync.Once
 	read, run []string // see libraries
 }
@@ -70,6 +76,8 @@ type Worker struct {
 	dir     string
 	user    uint32 // 0 for the server's
 	users   *Users
+	group   Group         // nil for none; set before grouped is closed
+	grouped chan struct{} // closed when the process is in its group
 	cmd     *exec.Cmd
 	control *net.UnixConn
 	output  *output
@@ -235,6 +243,7 @@ func (w *Worker) spawn(h *Host, listener *net.UnixListener) error {
 		return err
 	}
 	preferredVictim(w.cmd.Process.Pid)
+	w.enterGroup(h)
 	w.output = newOutput()
 	go w.wait(r, listener, process)
 	return nil
@@ -263,6 +272,7 @@ func (w *Worker) meet(ctx context.Context, listener *net.UnixListener) error {
 	} else if !ev.Up {
 		return fmt.Errorf("the bootstrap's first word is not up but %+v", ev)
 	}
+	<-w.grouped
 	return w.move(Idle)
 }
 
@@ -309,6 +319,8 @@ type Assignment struct {
 	// Net is what the function's connections are compared with, where the
 	// profile has them watched.
 	Net function.Net
+	// TmpMB is the size of the files that it may write, in MiB.
+	TmpMB int
 	// Files bounds the open files, connections among them; 0 leaves the bound
 	// that all workers have.
 	Files int
@@ -342,6 +354,9 @@ func (w *Worker) Load(ctx context.Context, a Assignment) (deno.Ready, error) {
 	line, err := deno.Load{Specifier: specifier, Env: a.Env, Secret: secret, Node: w.mayServeByNode(a.Module)}.MarshalLine()
 	if err != nil {
 		return deno.Ready{}, fmt.Errorf("load function %s: %w", a.Slug, err)
+	}
+	if w.group != nil && a.TmpMB > 0 {
+		_ = w.group.Limit(groupLimits(w.Profile.MemoryMB, a.TmpMB)) // it has one already
 	}
 	if a.Files > 0 {
 		confine.LimitFiles(w.cmd.Process.Pid, w.user, uint64(a.Files))

@@ -107,8 +107,8 @@ func (l oneOrMore) match(value string, change func(string) string) bool {
 	})
 }
 
-// freely are the calls that take no rights.
-var freely = []string{"sts:GetCallerIdentity"}
+// freely are the calls that take no rights, or that may be refused.
+var freely = []string{"sts:GetCallerIdentity", "iam:SimulatePrincipalPolicy"}
 
 // checkPolicy compares the calls that were made with the rights that the policy
 // gives. What CloudFormation does is done with the rights of who asked for it.

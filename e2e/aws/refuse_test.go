@@ -80,3 +80,23 @@ func TestDeployRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestRights: what IAM says is missing is warned of, and where it may not be
+// asked, that is said.
+func TestRights(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	p := newProject(a)
+	r := a.must(p.dir, "deploy", "--dry-run")
+	say(t, r, "rights not checked")
+	a.emulator.control(t, a.id, "set", map[string]any{"denied": []string{"ecr:PutImage", "ec2:CreateVpc"}}, nil)
+	r = a.must(p.dir, "deploy", "--dry-run")
+	say(t, r, "lack rights", "ec2:CreateVpc", "ecr:PutImage", "rights checked")
+	if strings.Contains(r.stderr, "ecr:UploadLayerPart") {
+		t.Errorf("a right that is there is said to be missing: %s", r)
+	}
+	a.emulator.control(t, a.id, "set", map[string]any{"denied": []string{}}, nil)
+	if r = a.must(p.dir, "deploy", "--dry-run"); strings.Contains(r.stderr, "lack rights") {
+		t.Errorf("%s", r)
+	}
+}

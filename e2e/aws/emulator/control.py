@@ -14,7 +14,7 @@ class Settings:
     doomed: dict[str, dict[str, Any]] = field(default_factory=dict)
     # Actions that iam:SimulatePrincipalPolicy says are not allowed; None
     # refuses the simulation itself.
-    denied: list[str] | None = field(default_factory=list)
+    denied: list[str] | None = None
 
 
 _all: dict[str, Settings] = {}

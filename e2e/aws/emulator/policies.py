@@ -44,7 +44,7 @@ def of_role(api: Api, arn: str) -> Policy:
 
 @operation("iam", "SimulatePrincipalPolicy")
 def simulate(call: Call) -> dict[str, Any]:
-    """Allows everything but what a test says is not."""
+    """Allows everything but what a test says is not; it is refused where no test says anything."""
     denied = settings(call.account).denied
     if denied is None:
         raise ApiError("AccessDenied", f"User: {call.params['PolicySourceArn']} is not authorized to perform: iam:SimulatePrincipalPolicy")
@@ -56,3 +56,9 @@ def simulate(call: Call) -> dict[str, Any]:
     size = int(call.params.get("MaxItems") or 100)
     more = {"IsTruncated": True, "Marker": str(start + size)} if len(results) > start + size else {"IsTruncated": False}
     return {**more, "EvaluationResults": results[start : start + size]}
+
+
+@operation("sts", "GetCallerIdentity")
+def identity(call: Call) -> dict[str, Any]:
+    """Everybody is somebody who took on the role that deploys."""
+    return {"UserId": "AROAEXAMPLE:test", "Account": call.account, "Arn": f"arn:aws:sts::{call.account}:assumed-role/selvedge-deploy/test"}

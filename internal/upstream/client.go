@@ -30,6 +30,7 @@ const (
 // A Client speaks to one worker. Its methods may be called at the same time.
 type Client struct {
 	path    string
+	check   func(*net.UnixConn) error // nil for none
 	refused atomic.Bool
 
 	mu     sync.Mutex
@@ -43,6 +44,12 @@ type Client struct {
 // New returns a Client for the worker that listens on the unix socket at path.
 // It opens nothing.
 func New(path string) *Client { return &Client{path: path} }
+
+// NewChecked is New for a path where somebody else may listen: no byte is sent
+// over a new connection that check refuses, and the worker counts as gone.
+func NewChecked(path string, check func(*net.UnixConn) error) *Client {
+	return &Client{path: path, check: check}
+}
 
 // Prime opens one connection ahead of the first request and keeps it idle.
 func (c *Client) Prime(ctx context.Context) error {
@@ -68,7 +75,7 @@ func (c *Client) Close() {
 }
 
 // Refused reports whether the worker's socket has turned a connection away,
-// which a live worker never does. A pool can use it to pass over a worker
+// which a live worker never does, or is not the worker's. A pool can use it to pass over a worker
 // whose end it has not seen yet.
 func (c *Client) Refused() bool { return c.refused.Load() }
 
@@ -137,7 +144,15 @@ func (c *Client) dial(ctx context.Context, patience time.Duration) (*conn, error
 	for {
 		nc, err := dialer.DialContext(ctx, "unix", c.path)
 		if err == nil {
-			return newConn(nc.(*net.UnixConn)), nil
+			uc := nc.(*net.UnixConn)
+			if c.check != nil {
+				if err := c.check(uc); err != nil {
+					uc.Close()
+					c.refused.Store(true)
+					return nil, &Error{Kind: function.ErrWorkerGone, Err: err}
+				}
+			}
+			return newConn(uc), nil
 		}
 		if ctx.Err() != nil {
 			return nil, &Error{Kind: ErrClientGone, Err: context.Cause(ctx)}

@@ -216,6 +216,9 @@ func (w *Worker) wait(r *os.File, listener *net.UnixListener, process *confine.P
 	w.exit.Code = exitCode(err, w.cmd.ProcessState)
 	w.exit.Tail = w.output.tail()
 	w.exit.OutOfMemory = outOfMemory(w.exit) || outOfGroup
+	if w.strange != "" {
+		w.exit.Tail = strings.TrimSpace(w.strange + "\n" + w.exit.Tail)
+	}
 	w.exit.Lived = time.Since(w.Started)
 	if ps := w.cmd.ProcessState; ps != nil {
 		w.exit.CPU = ps.UserTime() + ps.SystemTime()

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -76,4 +77,10 @@ func (h *Host) group() uint32 {
 func (h *Host) libraries() (read, run []string) {
 	h.once.Do(func() { h.read, h.run = confine.Libraries(h.Runtime.Binary) })
 	return h.read, h.run
+}
+
+// script reports whether the binary is one, so that what it runs is not known.
+func (h *Host) script() bool {
+	read, _ := h.libraries()
+	return slices.Contains(read, "/")
 }

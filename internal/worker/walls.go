@@ -33,7 +33,7 @@ var leaveOut = [][]string{
 func (h *Host) FitWalls(ctx context.Context) []string {
 	all := h.Confiner
 	var said []string
-	if read, _ := h.libraries(); all.On(confine.Landlock) && slices.Contains(read, "/") {
+	if all.On(confine.Landlock) && h.script() {
 		note := fmt.Sprintf("%s is a script, and what it runs cannot be told: workers may read and execute every file that the server may", h.Runtime.Binary)
 		h.Confiner = all.Noting(confine.Landlock, "but "+note)
 		said = append(said, "the walls around workers are weaker: "+note+"; name the Deno binary itself with --deno")

@@ -78,6 +78,7 @@ type Worker struct {
 	users   *Users
 	group   Group         // nil for none; set before grouped is closed
 	grouped chan struct{} // closed when the process is in its group
+	script  bool          // the process may leave Deno's work to another one
 	cmd     *exec.Cmd
 	control *net.UnixConn
 	output  *output
@@ -97,6 +98,7 @@ type Worker struct {
 	unloaded bool
 	heard    chan struct{} // closed when the listeners of beforeunload have run
 	why      string        // it was aborted, see Abort
+	strange  string        // it is not what it should be, see checkServer
 	exit     Exit
 	statm    *os.File // see Memory
 }
@@ -231,6 +233,7 @@ func (w *Worker) spawn(h *Host, listener *net.UnixListener) error {
 	if err != nil {
 		return err
 	}
+	w.script = h.script()
 	w.cmd = exec.Command(h.Runtime.Binary, h.Runtime.Args(w.Profile, w.dir)...)
 	w.cmd.Dir = filepath.Join(w.dir, deno.TempDir)
 	w.cmd.Env = h.Runtime.Env(w.Profile, w.dir, os.LookupEnv)
@@ -255,6 +258,10 @@ func (w *Worker) meet(ctx context.Context, listener *net.UnixListener) error {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { listener.Close() })
 	conn, err := listener.AcceptUnix()
+	for err == nil && w.checkPeer(conn) != nil { // another worker's, that wants to speak for this one
+		conn.Close()
+		conn, err = listener.AcceptUnix()
+	}
 	stop()
 	listener.Close() // there is one connection; the path is gone with this
 	if err != nil {
@@ -283,7 +290,7 @@ func (w *Worker) Warm() error {
 	if _, err := w.control.Write(deno.WarmLine()); err != nil {
 		return fmt.Errorf("warm worker: %w", err)
 	}
-	if err := warm(filepath.Join(w.dir, deno.ServeSocket)); err != nil {
+	if err := w.warm(filepath.Join(w.dir, deno.ServeSocket)); err != nil {
 		return fmt.Errorf("warm worker: %w", err)
 	}
 	return nil
@@ -437,7 +444,7 @@ func (w *Worker) serve(m deno.Mode) {
 	if m == deno.ModeNode {
 		name = deno.NodeSocket
 	}
-	w.client = upstream.New(filepath.Join(w.dir, name))
+	w.client = upstream.NewChecked(filepath.Join(w.dir, name), w.checkServer)
 }
 
 // Upstream is the client to a worker that is Ready or later.
@@ -488,12 +495,15 @@ func (w *Worker) move(to State) error {
 
 // warm sends one request to the bootstrap, so that the first one of a client
 // does not pay for what Deno's HTTP server does only once.
-func warm(socket string) error {
+func (w *Worker) warm(socket string) error {
 	c, err := net.DialTimeout("unix", socket, time.Second)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+	if err := w.checkServer(c.(*net.UnixConn)); err != nil {
+		return err
+	}
 	if err := c.SetDeadline(time.Now().Add(startPatience)); err != nil {
 		return err
 	}

@@ -62,6 +62,7 @@ func buildings() []building {
 func TestBuilds(t *testing.T) {
 	root := denotest.TempDir(t)
 	data := filepath.Join(root, "data")
+	t.Cleanup(func() { harness.Reveal(data) })
 	denotest.IsolatedPackages(t, filepath.Join(data, "packages"))
 	write := func(name, content string) {
 		path := filepath.Join(root, name)
@@ -143,6 +144,7 @@ func buildAll(t *testing.T, root, data, walls string, all []building) {
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	stdout, err := cmd.Output()
+	harness.Reveal(data) // what is in it is looked at, and removed, by its owner
 	var rows []struct{ Slug, Error, Detail string }
 	if jerr := json.Unmarshal(stdout, &rows); jerr != nil {
 		t.Fatalf("%v %v\n%s%s", err, jerr, stdout, stderr.String())

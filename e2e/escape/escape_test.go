@@ -6,6 +6,7 @@ package escape
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -51,7 +52,7 @@ func TestAttempts(t *testing.T) {
 		make: func(s *stage, a attempt) (held, control string) {
 			held = s.held(t, a)
 			if a.alone == "" {
-				control = s.open(t, a, false)
+				control = s.control(t, a)
 			}
 			return held, control
 		},
@@ -117,7 +118,7 @@ func makeAttempts(t *testing.T, try trial) {
 			continue
 		}
 		r := result{attempt: a}
-		if r.skipped = try.leave(a); r.skipped == "" {
+		if r.skipped = cmp.Or(try.leave(a), stage.lacks(a)); r.skipped == "" {
 			r.held, r.control = try.make(stage, a)
 		}
 		results = append(results, r)
@@ -168,7 +169,7 @@ type stage struct {
 	server  *harness.Server
 	targets targets
 	service *service
-	control string // the script that makes an attempt where nothing holds it
+	script  string // it makes an attempt where nothing holds it
 	deno    string
 }
 
@@ -178,6 +179,7 @@ func setUp(t *testing.T, args ...string) *stage {
 	root := denotest.TempDir(t)
 	denotest.Open(t, root)
 	data := filepath.Join(root, "data")
+	t.Cleanup(func() { harness.Reveal(data) })
 	denotest.IsolatedPackages(t, filepath.Join(data, "packages")) // a network of its own has none
 	place := newPlace(t, root)
 	s.service = newService(t, place)
@@ -231,7 +233,7 @@ func setUp(t *testing.T, args ...string) *stage {
 	write("functions/victim/.env", "VICTIM_KEY="+secret+"\n")
 	write("config.toml", "[functions.attacker]\npolicy = \"oneshot\"\nmax_workers = 2\n[functions.unbundled]\npolicy = \"oneshot\"\nmax_workers = 2\n[functions.victim]\ntimeout_s = 3600\n")
 	write("private/x", "")
-	s.control = write("control/control.js", `import { attempt } from "./attempt.js";
+	s.script = write("control/control.js", `import { attempt } from "./attempt.js";
 		console.log(await attempt(JSON.parse(Deno.readTextFileSync(Deno.args[0]))));
 		Deno.exit(0);`)
 	write("control/index.js", "")
@@ -269,7 +271,7 @@ func (s *stage) makeDatabase(t *testing.T) {
 		db.exec("CREATE TABLE t (v TEXT)");
 		db.prepare("INSERT INTO t VALUES (?)").run(Deno.args[1]);
 		db.close();`
-	file := filepath.Join(filepath.Dir(s.control), "database.js")
+	file := filepath.Join(filepath.Dir(s.script), "database.js")
 	if err := os.WriteFile(file, []byte(script), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -300,11 +302,36 @@ func (s *stage) held(t *testing.T, a attempt) string {
 	return said
 }
 
+// lacks says what an attempt would need of the place that is not there: without
+// it, it would get nothing even where nothing holds it.
+func (s *stage) lacks(a attempt) string {
+	switch {
+	case strings.Contains(a.source, "p.ipv6") && s.targets.IPv6 == "":
+		return "the metadata service has no IPv6 address here: it takes root, and a network of its own"
+	case strings.Contains(a.source, "p.name") && s.targets.Name == "":
+		return "the metadata service has no name here: it takes root, and a network of its own"
+	}
+	return ""
+}
+
+// control makes an attempt where nothing holds it.
+func (s *stage) control(t *testing.T, a attempt) string {
+	t.Helper()
+	if a.needs == needRights && os.Geteuid() != 0 {
+		// These hold whoever does not own everything, as long as they are there.
+		if err := os.Chmod(s.targets.Bundle, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		defer os.Chmod(s.targets.Bundle, 0o311)
+	}
+	return s.open(t, a, false)
+}
+
 // open makes an attempt with all of Deno's permissions, with the system's walls
 // or without any.
 func (s *stage) open(t *testing.T, a attempt, walls bool) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(filepath.Join(filepath.Dir(s.control), "..", "private"), "w")
+	dir, err := os.MkdirTemp(filepath.Join(filepath.Dir(s.script), "..", "private"), "w")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,7 +341,7 @@ func (s *stage) open(t *testing.T, a attempt, walls bool) string {
 		t.Fatal(err)
 	}
 	before := s.service.asked(t)
-	out, err := s.run(t, walls, a.unbundled, s.control, file)
+	out, err := s.run(t, walls, a.unbundled, s.script, file)
 	if s.service.asked(t)-before > int64(len(s.service.addresses)) {
 		return "ESCAPED: the service was asked"
 	}
@@ -338,7 +365,7 @@ func (s *stage) run(t *testing.T, walls, unbundled bool, script string, args ...
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	tmp, cache := filepath.Dir(args[0]), filepath.Join(filepath.Dir(s.control), "cache")
+	tmp, cache := filepath.Dir(args[0]), filepath.Join(filepath.Dir(s.script), "cache")
 	if walls {
 		cache = filepath.Join(s.targets.DataDir, "cache") // what workers have
 	}

@@ -41,7 +41,10 @@ func prepare() (clean func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	clean = func() { os.RemoveAll(tmp) }
+	clean = func() {
+		Reveal(DataDir)
+		os.RemoveAll(tmp)
+	}
 	if err := os.Chmod(tmp, 0o711); err != nil { // as denotest.Open
 		clean()
 		return nil, err
@@ -64,6 +67,14 @@ func prepare() (clean func(), err error) {
 		return nil, fmt.Errorf("build selvedge: %w\n%s", err, out)
 	}
 	return clean, nil
+}
+
+// Reveal lets its owner list the folders of a data folder that serve and bundle
+// close to listing, which also keeps users other than root from removing them.
+func Reveal(data string) {
+	for _, dir := range []string{"bundles", "own"} {
+		_ = os.Chmod(filepath.Join(data, dir), 0o755) // it need not be there
+	}
 }
 
 // Environ is the test's environment without what would configure Selvedge.

@@ -31,7 +31,7 @@ RUN mkdir -p /out/data && \
     /tmp/selvedge deno ${TARGETARCH:+--platform linux/${TARGETARCH}} --data-dir /tmp/deno --to /out/deno && \
     rm -r /tmp/deno
 ARG VERSION
-RUN GOARCH=${TARGETARCH} go build -trimpath -buildvcs=false \
+RUN GOARCH=${TARGETARCH} go build -trimpath -buildvcs=false -pgo=cmd/selvedge/serve.pgo \
       -ldflags="-s -w -X github.com/selvedge-dev/selvedge/internal/cli.version=${VERSION}" \
       -o /out/selvedge ./cmd/selvedge
 

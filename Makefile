@@ -4,13 +4,13 @@ GO ?= go
 # The race detector needs a C compiler; without one the tests run plainly.
 RACE := $(shell $(GO) env CGO_ENABLED | grep -q 1 && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 
-.PHONY: run build generate test vet lint unit e2e test-aws test-container fuzz bench bench-quick chaos compatibility tidy-check clean
+.PHONY: run build generate test vet lint unit e2e test-aws test-container fuzz bench profile bench-quick chaos compatibility tidy-check clean
 
 run: ## serve the functions of this folder, reload on save
 	$(GO) run ./cmd/selvedge dev
 
 build: ## bin/selvedge
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" -o bin/selvedge ./cmd/selvedge
+	CGO_ENABLED=0 $(GO) build -trimpath -pgo=cmd/selvedge/serve.pgo -ldflags="-s -w" -o bin/selvedge ./cmd/selvedge
 
 generate: ## the committed files that are made from the code
 	$(GO) generate ./...
@@ -57,6 +57,9 @@ bench: ## the figures of docs/performance.md, against real peers
 
 chaos: ## docs/reliability.md: misbehaving functions, killed workers, edits and stops under load
 	CHAOS=full CHAOS_WRITE=1 $(GO) test -count=1 -timeout 2h -v ./e2e/chaos
+
+profile: ## cmd/selvedge/serve.pgo, which releases are optimised by; every now and then, on a quiet machine
+	$(GO) run ./bench -profile cmd/selvedge/serve.pgo
 
 bench-quick: ## does the benchmark still run?
 	$(GO) run ./bench -quick

@@ -5,6 +5,7 @@
 //	go run ./bench -quick         # a smoke test of the benchmark itself
 //	go run ./bench -only cold-hello,burst-50
 //	go run ./bench -write         # and put the table into docs/performance.md
+//	go run ./bench -profile FILE  # no measure: a CPU profile for the compiler
 //
 // It exits with 1 when a floor is missed or something failed, with 2 on wrong
 // usage. A smoke test misses no floor: its figures mean nothing.
@@ -53,6 +54,9 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "error: -write needs all rows, and %s is not installed\n", program)
 		return exitFail
 	}
+	if o.profile != "" {
+		return profileOnly(ctx, o, stderr)
+	}
 	report, err := measureAll(ctx, o, stderr)
 	if report != nil && len(report.Rows) > 0 {
 		report.print(stdout)
@@ -71,12 +75,26 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
+// profileOnly writes a profile in place of measuring.
+func profileOnly(ctx context.Context, o options, stderr io.Writer) int {
+	l, err := newLab(ctx, o, stderr)
+	if err == nil {
+		err = errors.Join(l.profile(ctx, o.profile), l.close())
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "error:", err)
+		return exitFail
+	}
+	return exitOK
+}
+
 // options are what the flags say.
 type options struct {
 	experiments []experiment
 	quick       bool
 	write       bool
 	jsonFile    string
+	profile     string
 	patience    time.Duration
 }
 
@@ -89,6 +107,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&only, "only", "", "measure only these `NAMES`, separated by commas: "+strings.Join(experimentNames(), ", "))
 	flags.StringVar(&o.jsonFile, "json", "", "write every sample to `FILE`, - for stdout")
 	flags.BoolVar(&o.write, "write", false, "put the table into docs/performance.md")
+	flags.StringVar(&o.profile, "profile", "", "measure nothing; write a CPU profile of the server under load to `FILE`")
 	flags.DurationVar(&o.patience, "wait", 30*time.Second, "how long to wait, before each measure, until other programs leave the processors alone")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -106,6 +125,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 			}
 			o.experiments = append(o.experiments, experiments[i])
 		}
+	}
+	if o.profile != "" && (o.quick || o.write || only != "" || o.jsonFile != "") {
+		return o, errors.New("-profile measures nothing; leave out the other flags")
 	}
 	if o.write && (o.quick || only != "") {
 		return o, errors.New("-write needs a whole run; leave out -quick and -only")

@@ -42,20 +42,26 @@ check of a container, which need not hold curl. A server that drains answers
 	return cmd
 }
 
-// healthURL is where a server with this configuration answers on this machine.
+// healthURL is where a server with this configuration says how it is.
 func healthURL(cfg *config.Config) string {
+	return localURL(cfg, "127.0.0.1") + "/health" // not a name: a container need not have /etc/hosts
+}
+
+// localURL is where a server with this configuration answers on this machine,
+// which is here where it listens on all addresses.
+func localURL(cfg *config.Config, here string) string {
 	scheme := "http://"
 	if cfg.TLSCert != "" {
 		scheme = "https://"
 	}
 	host, port, err := net.SplitHostPort(cfg.Listen)
 	if err != nil {
-		return scheme + cfg.Listen + "/health"
+		return scheme + cfg.Listen
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1" // not a name: a container need not have /etc/hosts
+		host = here
 	}
-	return scheme + net.JoinHostPort(host, port) + "/health"
+	return scheme + net.JoinHostPort(host, port)
 }
 
 func checkHealth(ctx context.Context, url string) error {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/selvedge-dev/selvedge/internal/auth"
+	"github.com/selvedge-dev/selvedge/internal/config"
 )
 
 func newInvoke(s Streams) *cobra.Command {
@@ -28,7 +29,9 @@ func newInvoke(s Streams) *cobra.Command {
 stdout as it comes, the status to stderr. Data that is JSON is sent as
 application/json, other data as text/plain. ANON_KEY, if it is set, is sent as
 the bearer token; without it a server on this machine is sent the key that every
-local Supabase project has. The exit code is 1 for a status of 400 and above.`,
+local Supabase project has. Without --url it is the server that would listen
+where these variables say, such as PORT. The exit code is 1 for a status of 400
+and above.`,
 		Example: `  selvedge invoke hello --data '{"name":"World"}'
   selvedge invoke hello/users/1 --method GET
   echo '{"name":"World"}' | selvedge invoke hello --data -
@@ -41,6 +44,13 @@ local Supabase project has. The exit code is 1 for a status of 400 and above.`,
 			}
 			if method == "" {
 				method = http.MethodPost
+			}
+			if base == "" {
+				cfg, err := resolve(cmd, config.Health)
+				if err != nil {
+					return err
+				}
+				base = localURL(cfg, "localhost") // dev listens on one of its addresses
 			}
 			target := strings.TrimRight(base, "/") + "/" + strings.TrimLeft(args[0], "/")
 			req, err := http.NewRequestWithContext(cmd.Context(), strings.ToUpper(method), target, bytes.NewReader(body))
@@ -96,7 +106,7 @@ local Supabase project has. The exit code is 1 for a status of 400 and above.`,
 	cmd.Flags().StringVarP(&data, "data", "d", "", "the body; @FILE reads a file, - reads stdin")
 	cmd.Flags().StringVarP(&method, "method", "X", "", "the method (default POST)")
 	cmd.Flags().StringArrayVarP(&headers, "header", "H", nil, "a header, 'Name: value'; may be repeated")
-	cmd.Flags().StringVar(&base, "url", envOr("SELVEDGE_URL", "http://localhost:9000"), "the server ($SELVEDGE_URL)")
+	cmd.Flags().StringVar(&base, "url", os.Getenv("SELVEDGE_URL"), "the server, `URL` (default: http://localhost:9000, or where $SELVEDGE_LISTEN or $PORT has it listen) [$SELVEDGE_URL]")
 	cmd.Flags().BoolVarP(&include, "include", "i", false, "print the answer's headers to stderr")
 	return cmd
 }
@@ -105,13 +115,6 @@ local Supabase project has. The exit code is 1 for a status of 400 and above.`,
 func isLocal(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-func envOr(name, fallback string) string {
-	if v := os.Getenv(name); v != "" {
-		return v
-	}
-	return fallback
 }
 
 func invokeBody(in io.Reader, data string) ([]byte, error) {

@@ -15,7 +15,7 @@ build: ## bin/selvedge
 generate: ## the committed files that are made from the code
 	$(GO) generate ./...
 
-test: vet lint unit e2e ## everything, with the real Deno
+test: vet lint unit e2e test-aws ## everything, with the real Deno; deployments where Python has moto
 
 vet:
 	$(GO) vet ./...

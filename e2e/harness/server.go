@@ -43,7 +43,7 @@ type Options struct {
 	OpenFiles int
 }
 
-var served = regexp.MustCompile(`(?:serves \d+ functions|functions of \S+).* on (?:\x1b\[\d+m)?(https?://[^\s\x1b]+)`)
+var served = regexp.MustCompile(`(?:serves \d+ functions?|functions? of \S+).* on (?:\x1b\[\d+m)?(https?://[^\s\x1b]+)`)
 
 // Start runs a server and waits until it listens. It is stopped, and checked
 // for leftovers, when the test ends.

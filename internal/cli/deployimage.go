@@ -89,7 +89,7 @@ type deployImage struct {
 func (d *deployImage) Digest() string { return d.digest }
 
 func (d *deployImage) Describe() string {
-	return fmt.Sprintf("%s, %d functions, %s", d.digest[:len("sha256:")+12], d.app.count, size(d.size))
+	return fmt.Sprintf("%s, %s, %s", d.digest[:len("sha256:")+12], functions(d.app.count), size(d.size))
 }
 
 func (d *deployImage) Push(ctx context.Context, to deploy.Destination, tag string, progress func(done, total int64)) error {

@@ -67,8 +67,8 @@ requests that are running finish on the old code.`,
 }
 
 func printBanner(w io.Writer, srv *server, set *function.Set) {
-	fmt.Fprintf(w, "%s serves %d functions of %s on %s\n\n", paint(w, bold, "Selvedge "+currentVersion()),
-		set.Len(), srv.cfg.Functions, paint(w, cyan, srv.url()))
+	fmt.Fprintf(w, "%s serves %s of %s on %s\n\n", paint(w, bold, "Selvedge "+currentVersion()),
+		functions(set.Len()), srv.cfg.Functions, paint(w, cyan, srv.url()))
 	key := srv.sayKeys(w)
 	for i, f := range set.Functions() {
 		if i == maxListed {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -30,11 +31,19 @@ disk takes effect at the next start.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(s.Err, "Selvedge %s serves %d functions on %s\n", currentVersion(), set.Len(), srv.url())
+			fmt.Fprintf(s.Err, "Selvedge %s serves %s on %s\n", currentVersion(), functions(set.Len()), srv.url())
 			srv.sayAdmin(s.Err)
 			return srv.run(cmd.Context(), s.Err)
 		},
 	}
 	config.Register(cmd.Flags(), config.Serve)
 	return cmd
+}
+
+// functions says how many there are.
+func functions(n int) string {
+	if n == 1 {
+		return "1 function"
+	}
+	return strconv.Itoa(n) + " functions"
 }

@@ -38,18 +38,28 @@ func (c *Confiner) run(cmd *exec.Cmd, p Policy, started chan<- error, ended chan
 	if err == nil {
 		err = cmd.Start()
 	}
-	if err == nil && c.On(Rlimits) {
+	var handle *os.File
+	if err == nil {
 		// Not on this thread: the filter lets it limit nobody but itself.
 		limited := make(chan error)
-		go func() { limited <- limit(cmd.Process.Pid, p) }()
+		go func() {
+			handle = openHandle(cmd.Process.Pid)
+			if c.On(Rlimits) {
+				limited <- limit(cmd.Process.Pid, p)
+			}
+			close(limited)
+		}()
 		if err = <-limited; err != nil {
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
+			if handle != nil {
+				handle.Close()
+			}
 		}
 	}
 	started <- err
 	if err == nil {
-		waitNoReap(cmd.Process.Pid)
+		waitNoReap(cmd.Process.Pid, handle)
 		close(ended)
 	}
 }
@@ -111,12 +121,6 @@ func gone(err error) error {
 		return nil
 	}
 	return fmt.Errorf("resource limits: %w", err)
-}
-
-// waitNoReap returns when the process has ended and leaves it to be reaped.
-func waitNoReap(pid int) {
-	for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
-	}
 }
 
 // probe tries each layer on a thread that is thrown away.

@@ -166,9 +166,9 @@ func (g *group) guardFiles(now time.Time) {
 		}
 		if cpu-d.files.cpu >= time.Millisecond || d.files.bytes == 0 {
 			d.files.cpu = cpu
-			began := time.Now()
-			d.files.bytes = max(1, d.w.Files(limit))
-			d.files.next = now.Add(filesPause * time.Since(began))
+			bytes, took := d.w.Files(limit)
+			d.files.bytes = max(1, bytes)
+			d.files.next = now.Add(filesPause * took)
 		}
 		if soft, hard := d.files.over(limit, now); soft || hard {
 			g.exceeded(d, hard, ReasonFiles, fmt.Sprintf("it had %d MB of files; %d may be written (tmp_mb)",

@@ -4,15 +4,18 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 // entryBytes is what a file takes at least: a block, and its name and inode.
 const entryBytes = 4 << 10
 
 // Files returns how many bytes the worker's files take, those that it deleted
-// and holds open included where the system tells. It stops counting at enough.
-func (w *Worker) Files(enough int64) int64 {
-	total := w.deletedFiles()
+// and holds open included where the system tells, and how long it took to count
+// them. It stops counting at enough.
+func (w *Worker) Files(enough int64) (total int64, took time.Duration) {
+	t := w.chores.begin()
+	total = w.deletedFiles(t)
 	dirs := []string{w.dir}
 	for len(dirs) > 0 && total < enough {
 		dir := dirs[len(dirs)-1]
@@ -23,13 +26,14 @@ func (w *Worker) Files(enough int64) int64 {
 			continue // it is gone already
 		}
 		for total < enough {
-			entries, err := f.ReadDir(256)
+			entries, err := f.ReadDir(namesAtOnce)
 			for _, e := range entries {
 				if total += entryBytes; e.IsDir() {
 					dirs = append(dirs, filepath.Join(dir, e.Name()))
 				} else if info, err := e.Info(); err == nil {
 					total += max(0, allocated(info)-entryBytes)
 				}
+				t.step()
 			}
 			if err != nil {
 				break
@@ -37,7 +41,7 @@ func (w *Worker) Files(enough int64) int64 {
 		}
 		f.Close()
 	}
-	return total
+	return total, t.end()
 }
 
 // allocated is what a file takes on disk: a sparse one takes less than its

@@ -2,9 +2,9 @@ package worker
 
 import (
 	"os"
-	"path/filepath"
 	"strconv"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/selvedge-dev/selvedge/internal/confine"
 )
@@ -12,28 +12,28 @@ import (
 // deletedFiles returns how many bytes are in files that the process has open
 // and that have no name any more. It is 0 where the system does not let us
 // look.
-func (w *Worker) deletedFiles() (total int64) {
-	confine.SeeAs(w.user, func() { total = w.sumDeleted() })
+func (w *Worker) deletedFiles(t *turn) (total int64) {
+	confine.SeeAs(w.user, func() { total = w.sumDeleted(t) })
 	return total
 }
 
-func (w *Worker) sumDeleted() int64 {
-	dir := "/proc/" + strconv.Itoa(w.cmd.Process.Pid) + "/fd"
-	f, err := os.Open(dir)
+func (w *Worker) sumDeleted(t *turn) (total int64) {
+	f, err := os.Open("/proc/" + strconv.Itoa(w.cmd.Process.Pid) + "/fd")
 	if err != nil {
 		return 0
 	}
 	defer f.Close()
-	names, _ := f.Readdirnames(-1)
-	var total int64
-	for _, name := range names {
-		info, err := os.Stat(filepath.Join(dir, name))
-		if err != nil || !info.Mode().IsRegular() {
-			continue
+	for {
+		names, err := f.Readdirnames(namesAtOnce)
+		for _, name := range names {
+			var st unix.Stat_t
+			if unix.Fstatat(int(f.Fd()), name, &st, 0) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Nlink == 0 {
+				total += st.Blocks * 512
+			}
+			t.step()
 		}
-		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink == 0 {
-			total += allocated(info)
+		if err != nil {
+			return total
 		}
 	}
-	return total
 }

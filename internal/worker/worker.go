@@ -50,6 +50,7 @@ type Host struct {
 	// same; nil for nobody.
 	Warn func(string)
 
+	chores    chores
 	warned    sync.Once
 	once      sync.Once
 	read, run []string // see libraries
@@ -74,6 +75,7 @@ type Worker struct {
 	Spawn   time.Duration
 
 	dir     string
+	chores  *chores
 	user    uint32 // 0 for the server's
 	users   *Users
 	group   Group         // nil for none; set before grouped is closed
@@ -129,6 +131,7 @@ func (h *Host) Start(ctx context.Context, p deno.Profile) (*Worker, error) {
 		ID:       uuid.NewString(),
 		Profile:  p,
 		Started:  time.Now(),
+		chores:   &h.chores,
 		events:   make(chan deno.Event, 8),
 		done:     make(chan struct{}),
 		followed: make(chan struct{}),
@@ -220,7 +223,7 @@ func (w *Worker) cleanUp() {
 	}
 	var err error
 	if w.dir != "" {
-		err = os.RemoveAll(w.dir)
+		err = w.chores.removeAll(w.dir)
 	}
 	if w.user != 0 && err == nil {
 		w.users.leave(w.user)

@@ -66,34 +66,6 @@ requests that are running finish on the old code.`,
 	return cmd
 }
 
-func printBanner(w io.Writer, srv *server, set *function.Set) {
-	fmt.Fprintf(w, "%s serves %s of %s on %s\n\n", paint(w, bold, "Selvedge "+currentVersion()),
-		functions(set.Len()), srv.cfg.Functions, paint(w, cyan, srv.url()))
-	key := srv.sayKeys(w)
-	for i, f := range set.Functions() {
-		if i == maxListed {
-			fmt.Fprintf(w, "  … and %d more\n", set.Len()-maxListed)
-			break
-		}
-		option := key
-		if !f.VerifyJWT {
-			option = ""
-		}
-		fmt.Fprintf(w, "  curl %s/%s%s\n", srv.url(), paint(w, cyan, f.Slug), option)
-	}
-	if set.Len() == 0 {
-		fmt.Fprintln(w, "  There is no function yet: make one with `selvedge new hello`")
-	}
-	if srv.cfg.Inspect != "" {
-		fmt.Fprintf(w, "\n  %s is debugged on %s: open chrome://inspect once it was called\n", srv.cfg.Inspect, srv.cfg.InspectAddr)
-	}
-	if srv.admin != nil {
-		fmt.Fprintln(w)
-		srv.sayAdmin(w)
-	}
-	fmt.Fprintf(w, "\n%s\n", paint(w, dim, "Watching for changes; press Ctrl-C to stop"))
-}
-
 // reload applies what changes on disk until ctx ends.
 func (s *server) reload(ctx context.Context, w io.Writer, set *function.Set) {
 	roots := s.watched(set)

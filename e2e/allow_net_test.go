@@ -132,6 +132,8 @@ allow_net_dry_run = true
 				for _, host := range []string{"127.0.0.1", "localhost", "example.com"} {
 					if got := s.connects(slug, by, host, other.port, nil); got == "hello" || got == "granted" {
 						t.Errorf("%s by %s to %s: %s", slug, by, host, got)
+					} else if by == "packet" && !strings.Contains(got, "WORKER_ERROR") {
+						t.Errorf("Deno lets a function see that its packet is refused, and docs/configuration.md says otherwise: %s", got)
 					}
 				}
 			}

@@ -26,10 +26,14 @@ const (
 	softFor    = time.Second
 	// A worker is asked to collect its garbage at collectAt of its memory, and
 	// again whenever it has collectStep more. One that is over the limit has
-	// collectFor to do so, unless it is far over.
+	// collectFor to do so, unless it is far over. One that has hardly run since,
+	// because the machine is busy, has done nothing at all: it has until
+	// collectMost, or until it has used collectCPU.
 	collectAt   = 0.5
 	collectStep = 0.1
 	collectFor  = 250 * time.Millisecond
+	collectMost = time.Second
+	collectCPU  = 5 * time.Millisecond
 	farOver     = 1.5
 	// lastWords is how long a worker whose wall clock ends has for its
 	// listeners of beforeunload, while it still has requests.
@@ -96,9 +100,10 @@ type level struct {
 	high  time.Time // since when it is over the soft limit, zero for not
 	next  time.Time // no measure before
 
-	// collected is when the worker was last asked to collect its garbage, and
-	// least the lowest the level has been since.
+	// collected is when the worker was last asked to collect its garbage, after
+	// it had used askedCPU, and least the lowest the level has been since.
 	collected time.Time
+	askedCPU  time.Duration
 	least     int64
 }
 
@@ -109,13 +114,17 @@ func (l *level) collect(limit int64, now time.Time) bool {
 	if l.bytes < at || now.Sub(l.collected) < collectFor {
 		return false
 	}
-	l.collected, l.least = now, l.bytes
+	l.collected, l.askedCPU, l.least = now, l.cpu, l.bytes
 	return true
 }
 
 // collecting reports whether garbage may be what is over the limit.
 func (l *level) collecting(limit int64, now time.Time) bool {
-	return float64(l.bytes) < farOver*float64(limit) && now.Sub(l.collected) < collectFor
+	patience := collectFor
+	if l.cpu-l.askedCPU < collectCPU {
+		patience = collectMost
+	}
+	return float64(l.bytes) < farOver*float64(limit) && now.Sub(l.collected) < patience
 }
 
 // over says where the level is, given the hard limit.

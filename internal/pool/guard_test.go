@@ -305,11 +305,38 @@ func TestLevels(t *testing.T) {
 		{1900, 20, false, false, false, false},
 	} {
 		l.bytes = step.mb * mb
+		l.cpu += collectCPU // it runs
 		collect := l.collect(100*mb, at(step.at))
 		soft, hard := l.over(100*mb, at(step.at))
 		collecting := l.collecting(100*mb, at(step.at))
 		if collect != step.collect || soft != step.soft || hard != step.hard || collecting != step.collecting {
 			t.Errorf("%+v: collect %t, soft %t, hard %t, collecting %t", step, collect, soft, hard, collecting)
+		}
+	}
+}
+
+// A worker that the machine does not let run cannot collect its garbage.
+func TestGarbageOfAWorkerThatDoesNotRun(t *testing.T) {
+	const limit = 100
+	asked := time.Unix(1000, 0)
+	for _, c := range []struct {
+		after, cpu time.Duration
+		bytes      int64
+		collecting bool
+	}{
+		{collectFor - 1, collectCPU, 120, true},
+		{collectFor, collectCPU, 120, false},
+		{collectFor, collectCPU - 1, 120, true},
+		{collectMost, 0, 120, false},
+		{collectFor, 0, 150, false}, // far over
+	} {
+		l := level{bytes: 120, cpu: time.Second}
+		if !l.collect(limit, asked) {
+			t.Fatal("it is not asked")
+		}
+		l.bytes, l.cpu = c.bytes, l.cpu+c.cpu
+		if got := l.collecting(limit, asked.Add(c.after)); got != c.collecting {
+			t.Errorf("%+v: %t", c, got)
 		}
 	}
 }

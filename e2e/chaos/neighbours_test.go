@@ -65,48 +65,50 @@ func TestNeighbours(t *testing.T) {
 	}
 	plain := plainServer(t)
 	for _, b := range bad {
-		var healthy, all []outcome
-		var base, p99, machine time.Duration
-		tries := 0
-		// A machine with other work has pauses that are nobody's fault here.
-		for within := false; !within && tries < 3; {
-			tries++
-			base = quantile(measure(span/2), 0.99)
-			l := startLoad(t, s.URL+"/"+b.slug, 1, 0)
-			others := startLoad(t, plain, 1, 5*time.Millisecond)
-			healthy = measure(span)
-			machine = quantile(others.end(), 0.99)
-			all = l.end()
-			p99 = quantile(healthy, 0.99)
-			within = p99 <= max(3*base, scaled(250*time.Millisecond, 0))
-		}
-		if n := count(healthy, failed); n > 0 {
-			t.Errorf("%s: %d of %d requests of the healthy function failed", b.name, n, len(healthy))
-			report(t, healthy, failed)
-		}
-		wrong := func(o outcome) bool { return o.err != nil || !slices.Contains(b.codes, o.code) }
-		if n := count(all, wrong); n > 0 {
-			t.Errorf("%s: %d of %d answers are not one of %q", b.name, n, len(all), b.codes)
-			report(t, all, wrong)
-		}
-		// Where all processors are in use, who wakes up waits, whoever it is: no
-		// program is answered as if it were alone. So is none of a server that has
-		// nothing to do with Selvedge.
-		if limit := max(3*base, 3*machine, scaled(250*time.Millisecond, 0)); p99 > limit {
-			t.Errorf("%s: the healthy function's p99 is %s, alone %s, and a plain server's %s, at the last of %d tries", b.name, p99, base, machine, tries)
-		}
-		for _, e := range s.Logged("shutdown") {
-			if e["slug"] == b.slug && e["reason"] != b.reason && b.reason != "open files" {
-				t.Errorf("%s: stopped for %v, want %s: %v", b.name, e["reason"], b.reason, e["msg"])
+		t.Run(b.slug, func(t *testing.T) {
+			var healthy, all []outcome
+			var base, p99, machine time.Duration
+			tries := 0
+			// A machine with other work has pauses that are nobody's fault here.
+			for within := false; !within && tries < 3; {
+				tries++
+				base = quantile(measure(span/2), 0.99)
+				l := startLoad(t, s.URL+"/"+b.slug, 1, 0)
+				others := startLoad(t, plain, 1, 5*time.Millisecond)
+				healthy = measure(span)
+				machine = quantile(others.end(), 0.99)
+				all = l.end()
+				p99 = quantile(healthy, 0.99)
+				within = p99 <= max(3*base, scaled(250*time.Millisecond, 0))
 			}
-		}
-		codes := map[string]int{}
-		for _, o := range all {
-			codes[fmt.Sprint(o.status)]++
-		}
-		note(t, "neighbour: "+b.name, "its limit stops it; the other's p99 ≤ 3 × its own alone, or 3 × that of a plain HTTP server meanwhile",
-			"%s, answers %v; the other's p99 %.1f ms, alone %.1f ms, a plain server's %.1f ms (%s), of %d requests 0 failed",
-			b.reason, codes, p99.Seconds()*1e3, base.Seconds()*1e3, machine.Seconds()*1e3, tried(tries), len(healthy))
+			if n := count(healthy, failed); n > 0 {
+				t.Errorf("%s: %d of %d requests of the healthy function failed", b.name, n, len(healthy))
+				report(t, healthy, failed)
+			}
+			wrong := func(o outcome) bool { return o.err != nil || !slices.Contains(b.codes, o.code) }
+			if n := count(all, wrong); n > 0 {
+				t.Errorf("%s: %d of %d answers are not one of %q", b.name, n, len(all), b.codes)
+				report(t, all, wrong)
+			}
+			// Where all processors are in use, who wakes up waits, whoever it is: no
+			// program is answered as if it were alone. So is none of a server that has
+			// nothing to do with Selvedge.
+			if limit := max(3*base, 3*machine, scaled(250*time.Millisecond, 0)); p99 > limit {
+				t.Errorf("%s: the healthy function's p99 is %s, alone %s, and a plain server's %s, at the last of %d tries", b.name, p99, base, machine, tries)
+			}
+			for _, e := range s.Logged("shutdown") {
+				if e["slug"] == b.slug && e["reason"] != b.reason && b.reason != "open files" {
+					t.Errorf("%s: stopped for %v, want %s: %v", b.name, e["reason"], b.reason, e["msg"])
+				}
+			}
+			codes := map[string]int{}
+			for _, o := range all {
+				codes[fmt.Sprint(o.status)]++
+			}
+			note(t, "neighbour: "+b.name, "its limit stops it; the other's p99 ≤ 3 × its own alone, or 3 × that of a plain HTTP server meanwhile",
+				"%s, answers %v; the other's p99 %.1f ms, alone %.1f ms, a plain server's %.1f ms (%s), of %d requests 0 failed",
+				b.reason, codes, p99.Seconds()*1e3, base.Seconds()*1e3, machine.Seconds()*1e3, tried(tries), len(healthy))
+		})
 	}
 }
 

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/selvedge-dev/selvedge/internal/bundle"
@@ -20,7 +18,6 @@ import (
 	"github.com/selvedge-dev/selvedge/internal/deno/release"
 	"github.com/selvedge-dev/selvedge/internal/egress"
 	"github.com/selvedge-dev/selvedge/internal/function"
-	"github.com/selvedge-dev/selvedge/internal/machine"
 	"github.com/selvedge-dev/selvedge/internal/npmrc"
 	"github.com/selvedge-dev/selvedge/internal/worker"
 )
@@ -55,6 +52,7 @@ type engine struct {
 	// why.
 	groups   *cgroup.Tree
 	noGroups string
+	cpus     *lender
 }
 
 // newEngine prepares the data folder and a folder for workers.
@@ -115,31 +113,11 @@ func newEngine(ctx context.Context, w io.Writer, cfg *config.Config) (*engine, e
 	if err != nil {
 		return nil, errors.Join(err, runDir.Close())
 	}
-	e := &engine{binary: binary, builder: builder, runDir: runDir, host: host}
+	e := &engine{binary: binary, builder: builder, runDir: runDir, host: host, cpus: &lender{}}
+	host.Lend = e.cpus.lend
 	e.openGroups(cfg)
 	host.Warn = func(line string) { warnAll(w, line) }
 	return e, nil
-}
-
-// limitCPUs has the program run on no more processors than the ECS task has,
-// as Go does by itself for a control group's limit: two at least, or a short
-// wait for one would stop all.
-func limitCPUs(here machine.Limit) {
-	if n := max(2, int(math.Ceil(here.TaskCPUs))); here.TaskCPUs > 0 && n < runtime.GOMAXPROCS(0) && os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(n)
-	}
-}
-
-// leaveCPUs has a server run on half of the processors, once all that counts
-// them has done so. What functions need of them is not the gateway's to take:
-// it uses less than a half of what a request costs. And Go's idle threads look
-// for work before they sleep. Where there are as many of them as processors,
-// the kernel takes their slices, some milliseconds each, from the workers and
-// then from the gateway itself, which is what its slowest answers wait for.
-func leaveCPUs() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS((runtime.GOMAXPROCS(0) + 1) / 2)
-	}
 }
 
 // usePrebuilt returns the prebuilt folder, "" where there is none or it is of no

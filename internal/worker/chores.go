@@ -3,7 +3,6 @@ package worker
 import (
 	"io"
 	"os"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,23 +15,23 @@ const (
 	restMost = time.Millisecond
 )
 
-// chores are what the server does with the files of its workers: counting them
-// and removing them. A worker may have tens of thousands. Where Go runs on one
-// processor, who goes from one short system call to the next has it for 10 ms
-// before others come to their turn, requests among them. So chores rest: one of
-// them runs at a time, and no more than half of the time.
-type chores struct{ mu sync.Mutex }
-
-// A turn is one chore's; it ends with end.
+// A turn is that of a chore: what the server does with the files of its
+// workers, counting them and removing them. A worker may have tens of thousands.
+// Where Go runs on one processor, who goes from one short system call to the next
+// has it for 10 ms before others come to their turn, requests among them. So
+// chores rest: one of them runs at a time, and no more than half of the time. A
+// long one has the program lent a processor besides: a single call can take
+// milliseconds, as to remove a large file.
 type turn struct {
-	c     *chores
+	h     *Host
 	began time.Time
 	busy  time.Duration // in earlier turns
+	back  func()        // nil until something was lent
 }
 
-func (c *chores) begin() *turn {
-	c.mu.Lock()
-	return &turn{c: c, began: time.Now()}
+func (h *Host) beginChore() *turn {
+	h.chores.Lock()
+	return &turn{h: h, began: time.Now()}
 }
 
 // step comes after each file, and gives others their turn when it is time.
@@ -42,23 +41,30 @@ func (t *turn) step() {
 		return
 	}
 	t.busy += took
+	if t.back == nil {
+		t.back = t.h.lend()
+	}
 	// It takes a sleep: who only yields is next again before anybody looks
 	// whether a request has come.
 	time.Sleep(min(took, restMost))
-	t.c.mu.Unlock()
-	t.c.mu.Lock()
+	t.h.chores.Unlock()
+	t.h.chores.Lock()
 	t.began = time.Now()
 }
 
 // end returns how long the chore took, without its rests.
 func (t *turn) end() time.Duration {
-	t.c.mu.Unlock()
-	return t.busy + time.Since(t.began)
+	took := t.busy + time.Since(t.began)
+	t.h.chores.Unlock()
+	if t.back != nil {
+		t.back()
+	}
+	return took
 }
 
 // removeAll is os.RemoveAll with rests.
-func (c *chores) removeAll(path string) error {
-	t := c.begin()
+func (h *Host) removeAll(path string) error {
+	t := h.beginChore()
 	if dir, err := openDir(unix.AT_FDCWD, path); err == nil {
 		t.empty(dir, 0)
 	}

@@ -26,9 +26,9 @@ func fill(t *testing.T, dir string, n int) {
 func TestRemovalTakesTurns(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "w")
 	fill(t, dir, 5000)
-	var c chores
+	var h Host
 	done := make(chan error)
-	go func() { done <- c.removeAll(dir) }()
+	go func() { done <- h.removeAll(dir) }()
 	others := 0
 	for {
 		select {
@@ -45,16 +45,17 @@ func TestRemovalTakesTurns(t *testing.T) {
 			return
 		default:
 		}
-		c.begin().end()
+		h.beginChore().end()
 		others++
 		time.Sleep(2 * turnFor) // so that it is the removal's turn
 	}
 }
 
 func TestARestFollowsATurn(t *testing.T) {
-	var c chores
+	lent, back := 0, 0
+	h := Host{Lend: func() func() { lent++; return func() { back++ } }}
 	began := time.Now()
-	chore := c.begin()
+	chore := h.beginChore()
 	for time.Since(chore.began) < turnFor {
 		chore.step() // too early: it goes on
 	}
@@ -62,6 +63,13 @@ func TestARestFollowsATurn(t *testing.T) {
 	rested := time.Since(began)
 	if busy := chore.end(); busy < turnFor || rested < 2*turnFor || busy >= rested {
 		t.Errorf("busy for %s of %s", busy, rested)
+	}
+	if lent != 1 || back != 1 {
+		t.Errorf("a processor was lent %d times and given back %d times", lent, back)
+	}
+	h.beginChore().end()
+	if lent != 1 {
+		t.Error("a short chore was lent a processor")
 	}
 }
 
@@ -77,8 +85,8 @@ func TestRemovalOfAllThereCanBe(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "tmp", "closed"), 0); err != nil {
 		t.Fatal(err)
 	}
-	var c chores
-	if err := c.removeAll(dir); err != nil {
+	var h Host
+	if err := h.removeAll(dir); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Lstat(dir); !os.IsNotExist(err) {
@@ -87,7 +95,18 @@ func TestRemovalOfAllThereCanBe(t *testing.T) {
 	if left, err := os.ReadDir(outside); len(left) != 3 || err != nil {
 		t.Errorf("what a link names: %v %v", left, err)
 	}
-	if err := c.removeAll(filepath.Join(parent, "none")); err != nil {
+	if err := h.removeAll(filepath.Join(parent, "none")); err != nil {
 		t.Errorf("what is not there: %v", err)
+	}
+}
+
+// A fork keeps the processor of who forks.
+func TestAStartIsLentAProcessor(t *testing.T) {
+	s := newStand(t)
+	lent, back := 0, 0
+	s.Lend = func() func() { lent++; return func() { back++ } }
+	s.start(t)
+	if lent != 1 || back != 1 {
+		t.Errorf("lent %d times, given back %d times", lent, back)
 	}
 }

@@ -14,7 +14,7 @@ const entryBytes = 4 << 10
 // and holds open included where the system tells, and how long it took to count
 // them. It stops counting at enough.
 func (w *Worker) Files(enough int64) (total int64, took time.Duration) {
-	t := w.chores.begin()
+	t := w.host.beginChore()
 	total = w.deletedFiles(t)
 	dirs := []string{w.dir}
 	for len(dirs) > 0 && total < enough {

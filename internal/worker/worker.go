@@ -46,11 +46,14 @@ type Host struct {
 	Users *Users
 	// Groups are the system's control groups; nil for none.
 	Groups Groups
+	// Lend gives the program one more processor until back is called, while
+	// system calls keep one of Go's; nil for never.
+	Lend func() (back func())
 	// Warn takes what the operator has to know of a start that goes on all the
 	// same; nil for nobody.
 	Warn func(string)
 
-	chores    chores
+	chores    sync.Mutex // held by a turn
 	warned    sync.Once
 	once      sync.Once
 	read, run []string // see libraries
@@ -75,7 +78,7 @@ type Worker struct {
 	Spawn   time.Duration
 
 	dir     string
-	chores  *chores
+	host    *Host
 	user    uint32 // 0 for the server's
 	users   *Users
 	group   Group         // nil for none; set before grouped is closed
@@ -131,7 +134,7 @@ func (h *Host) Start(ctx context.Context, p deno.Profile) (*Worker, error) {
 		ID:       uuid.NewString(),
 		Profile:  p,
 		Started:  time.Now(),
-		chores:   &h.chores,
+		host:     h,
 		events:   make(chan deno.Event, 8),
 		done:     make(chan struct{}),
 		followed: make(chan struct{}),
@@ -223,7 +226,7 @@ func (w *Worker) cleanUp() {
 	}
 	var err error
 	if w.dir != "" {
-		err = w.chores.removeAll(w.dir)
+		err = w.host.removeAll(w.dir)
 	}
 	if w.user != 0 && err == nil {
 		w.users.leave(w.user)
@@ -242,7 +245,12 @@ func (w *Worker) spawn(h *Host, listener *net.UnixListener) error {
 	w.cmd.Env = h.Runtime.Env(w.Profile, w.dir, os.LookupEnv)
 	w.cmd.Stdout, w.cmd.Stderr = pw, pw
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// The thread that forks, and Go's processor with it, waits until the new
+	// process runs the other program. It waits for a processor of the machine
+	// first.
+	back := h.lend()
 	process, err := h.Confiner.Start(w.cmd, h.policy(w))
+	back()
 	pw.Close()
 	if err != nil {
 		r.Close()
@@ -253,6 +261,14 @@ func (w *Worker) spawn(h *Host, listener *net.UnixListener) error {
 	w.output = newOutput()
 	go w.wait(r, listener, process)
 	return nil
+}
+
+// lend is Lend, also where there is none.
+func (h *Host) lend() (back func()) {
+	if h.Lend == nil {
+		return func() {}
+	}
+	return h.Lend()
 }
 
 // meet waits for the bootstrap to connect and warms the way to it.

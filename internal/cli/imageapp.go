@@ -356,7 +356,7 @@ func (a *app) program(ctx context.Context, w io.Writer, f imageFlags, p release.
 	}
 	fmt.Fprintf(w, "%s: compiling selvedge from %s\n", p, root)
 	out := filepath.Join(a.dir, "selvedge-"+p.Arch)
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, "./cmd/selvedge")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-pgo=cmd/selvedge/serve.pgo", "-ldflags=-s -w", "-o", out, "./cmd/selvedge")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.OS, "GOARCH="+p.Arch)
 	if text, err := cmd.CombinedOutput(); err != nil {

@@ -26,15 +26,17 @@ const (
 	softFor    = time.Second
 	// A worker is asked to collect its garbage at collectAt of its memory, and
 	// again whenever it has collectStep more. One that is over the limit has
-	// collectFor to do so, unless it is far over. One that has hardly run since,
-	// because the machine is busy, has done nothing at all: it has until
-	// collectMost, or until it has used collectCPU.
+	// collectFor to do so, unless it is far over. Where the machine is busy that
+	// says little: it has up to collectMost until it has used collectCPU, and has
+	// been looked at collectLooks times, without being seen below.
 	collectAt   = 0.5
 	collectStep = 0.1
 	collectFor  = 250 * time.Millisecond
 	collectMost = time.Second
 	collectCPU  = 5 * time.Millisecond
-	farOver     = 1.5
+	// Garbage can be back by the next look, but not by all of them.
+	collectLooks = 5
+	farOver      = 1.5
 	// lastWords is how long a worker whose wall clock ends has for its
 	// listeners of beforeunload, while it still has requests.
 	lastWords = time.Second
@@ -104,24 +106,26 @@ type level struct {
 	// it had used askedCPU, and least the lowest the level has been since.
 	collected time.Time
 	askedCPU  time.Duration
+	looks     int // since then
 	least     int64
 }
 
 // collect reports whether the worker is to be asked now.
 func (l *level) collect(limit int64, now time.Time) bool {
 	l.least = min(l.least, l.bytes)
+	l.looks++
 	at := max(int64(collectAt*float64(limit)), l.least+int64(collectStep*float64(limit)))
 	if l.bytes < at || now.Sub(l.collected) < collectFor {
 		return false
 	}
-	l.collected, l.askedCPU, l.least = now, l.cpu, l.bytes
+	l.collected, l.askedCPU, l.looks, l.least = now, l.cpu, 0, l.bytes
 	return true
 }
 
 // collecting reports whether garbage may be what is over the limit.
 func (l *level) collecting(limit int64, now time.Time) bool {
 	patience := collectFor
-	if l.cpu-l.askedCPU < collectCPU {
+	if l.cpu-l.askedCPU < collectCPU || l.looks < collectLooks {
 		patience = collectMost
 	}
 	return float64(l.bytes) < farOver*float64(limit) && now.Sub(l.collected) < patience

@@ -305,7 +305,7 @@ func TestLevels(t *testing.T) {
 		{1900, 20, false, false, false, false},
 	} {
 		l.bytes = step.mb * mb
-		l.cpu += collectCPU // it runs
+		l.cpu, l.looks = l.cpu+collectCPU, collectLooks // it runs, and is looked at
 		collect := l.collect(100*mb, at(step.at))
 		soft, hard := l.over(100*mb, at(step.at))
 		collecting := l.collecting(100*mb, at(step.at))
@@ -315,26 +315,29 @@ func TestLevels(t *testing.T) {
 	}
 }
 
-// A worker that the machine does not let run cannot collect its garbage.
+// A worker that the machine does not let run cannot collect its garbage, and one
+// that is seldom looked at may have done so.
 func TestGarbageOfAWorkerThatDoesNotRun(t *testing.T) {
 	const limit = 100
 	asked := time.Unix(1000, 0)
 	for _, c := range []struct {
 		after, cpu time.Duration
+		looks      int
 		bytes      int64
 		collecting bool
 	}{
-		{collectFor - 1, collectCPU, 120, true},
-		{collectFor, collectCPU, 120, false},
-		{collectFor, collectCPU - 1, 120, true},
-		{collectMost, 0, 120, false},
-		{collectFor, 0, 150, false}, // far over
+		{collectFor - 1, collectCPU, collectLooks, 120, true},
+		{collectFor, collectCPU, collectLooks, 120, false},
+		{collectFor, collectCPU - 1, collectLooks, 120, true},
+		{collectFor, collectCPU, collectLooks - 1, 120, true},
+		{collectMost, 0, 0, 120, false},
+		{collectFor, 0, 0, 150, false}, // far over
 	} {
 		l := level{bytes: 120, cpu: time.Second}
 		if !l.collect(limit, asked) {
 			t.Fatal("it is not asked")
 		}
-		l.bytes, l.cpu = c.bytes, l.cpu+c.cpu
+		l.bytes, l.cpu, l.looks = c.bytes, l.cpu+c.cpu, c.looks
 		if got := l.collecting(limit, asked.Add(c.after)); got != c.collecting {
 			t.Errorf("%+v: %t", c, got)
 		}

@@ -1,27 +1,18 @@
 package worker
 
 import (
-	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/selvedge-dev/selvedge/internal/confine"
 	"github.com/selvedge-dev/selvedge/internal/deno"
-	"github.com/selvedge-dev/selvedge/internal/deno/denotest"
 	"github.com/selvedge-dev/selvedge/internal/function"
 )
 
@@ -223,223 +214,6 @@ func TestProcessEnds(t *testing.T) {
 	}
 }
 
-func TestEnvironment(t *testing.T) {
-	// Not parallel: it sets variables of the supervisor.
-	for _, name := range []string{"JWT_SECRET", "AWS_SECRET_ACCESS_KEY", "DENO_AUTH_TOKENS", "LD_LIBRARY_PATH", "TZ", "HTTPS_PROXY", "NODE_EXTRA_CA_CERTS"} {
-		t.Setenv(name, "")
-		if name != "NODE_EXTRA_CA_CERTS" && name != "LD_LIBRARY_PATH" {
-			t.Setenv(name, "of-the-supervisor")
-		}
-	}
-	t.Setenv("TZ", "Asia/Tokyo")
-	own := map[string]string{"GREETING": "hällo\nworld", "EMPTY": "", "SUPABASE_URL": "http://x", "DENO_DEPLOYMENT_ID": "p_fn_1", "NO_COLOR": "0"}
-	sub := loaded(t, `
-		const before = Deno.env.toObject();
-		import process from "node:process";
-		Deno.serve(() => Response.json({ before, node: { ...process.env }, tmp: Deno.env.get("TMPDIR"), cwd: Deno.cwd(),
-			write: (() => { Deno.writeTextFileSync(Deno.env.get("TMPDIR") + "/x", "y"); return Deno.readTextFileSync(Deno.makeTempFileSync()); })(),
-			hour: new Date(0).getHours(), args: Deno.args, argv: process.argv.slice(2) }));`, func(a *Assignment) { a.Env = own })
-	got := sub.get(t, "/fn", "")
-	for _, bad := range []string{"of-the-supervisor", "DENO_DIR", "DENO_NO_UPDATE_CHECK", "JWT_SECRET", "AWS_", "PATH\":", "HTTPS_PROXY"} {
-		if strings.Contains(got, bad) {
-			t.Errorf("the function sees %s: %s", bad, got)
-		}
-	}
-	for _, want := range []string{`"GREETING":"hällo\nworld"`, `"EMPTY":""`, `"SUPABASE_URL":"http://x"`, `"NO_COLOR":"0"`, `"hour":9`, `"write":""`} {
-		if !strings.Contains(got, want) {
-			t.Errorf("the function does not see %s: %s", want, got)
-		}
-	}
-}
-
-func TestOwnFolder(t *testing.T) {
-	t.Parallel()
-	s := newStand(t)
-	first := s.load(t, `Deno.serve(() => { Deno.writeTextFileSync(Deno.env.get("TMPDIR") + "/secret", "s"); return new Response(Deno.env.get("TMPDIR")); });`)
-	tmp := first.get(t, "/fn", "")
-	if info, err := os.Stat(filepath.Dir(tmp)); err != nil || info.Mode().Perm() != 0o700 {
-		t.Errorf("%v %v", info, err)
-	}
-	second := s.load(t, `Deno.serve(async (req) => {
-		const tries = {};
-		const path = new URL(req.url).searchParams.get("tmp");
-		for (const [name, f] of Object.entries({
-			read: () => Deno.readTextFileSync(path + "/secret"), list: () => [...Deno.readDirSync(path)],
-			write: () => Deno.writeTextFileSync(path + "/mine", ""), connect: () => Deno.connect({ transport: "unix", path: path + "/../w.sock" }),
-			passwd: () => Deno.readTextFileSync("/etc/passwd"), run: () => new Deno.Command("/bin/true").outputSync(),
-			ffi: () => Deno.dlopen("libc.so.6", {}), metadata: () => fetch("http://169.254.169.254/"),
-		})) {
-			try { await f(); tries[name] = "done"; } catch (e) { tries[name] = e.name; }
-		}
-		return Response.json(tries);
-	});`)
-	got := second.get(t, "/fn?tmp="+tmp, "")
-	want := `{"read":"NotCapable","list":"NotCapable","write":"NotCapable","connect":"NotCapable","passwd":"NotCapable","run":"NotCapable","ffi":"NotCapable","metadata":"NotCapable"}`
-	if got != want {
-		t.Errorf("%s", got)
-	}
-	first.Stop()
-	if _, err := os.Stat(filepath.Dir(tmp)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the folder of a stopped worker: %v", err)
-	}
-}
-
-const orphanEnv = "SELVEDGE_TEST_ORPHAN"
-
-// orphanHelper is the supervisor that TestOrphan kills. It prints the worker's
-// process id and waits.
-func orphanHelper() {
-	fail := func(err error) {
-		fmt.Println("error", err)
-		os.Exit(1)
-	}
-	parts := strings.Split(os.Getenv(orphanEnv), "\n")
-	h := Host{Runtime: deno.Runtime{Binary: parts[0], Bootstrap: parts[1], BundleDir: parts[2], CacheDir: parts[3]}, RunDir: parts[4]}
-	if parts[6] != "" {
-		h.Confiner = confine.New()
-		if err := h.OwnUsers(NewUsers(firstUser, lastUser)); err != nil {
-			fail(err)
-		}
-	}
-	w, err := h.Start(context.Background(), deno.Profile{MemoryMB: 256})
-	if err != nil {
-		fail(err)
-	}
-	if parts[5] != "" {
-		if _, err := w.Load(context.Background(), Assignment{Slug: "fn", Module: parts[5], Boot: boot, Log: func(deno.Record) {}}); err != nil {
-			fail(err)
-		}
-	}
-	fmt.Println("pid", w.PID())
-	runtime.GC()
-	select {}
-}
-
-func TestOrphan(t *testing.T) {
-	t.Parallel()
-	for name, source := range map[string]string{
-		"idle":    "",
-		"serving": `Deno.serve(() => new Response());`,
-		"looping": `Deno.serve(() => new Response()); setTimeout(() => { for (;;); }, 1);`,
-		"walled":  `Deno.serve(() => new Response()); setTimeout(() => { for (;;); }, 2);`,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			walls := ""
-			if name == "walled" { // as another user, where there can be one
-				walls = "on"
-			}
-			if (name == "looping" || name == "walled") && runtime.GOOS != "linux" {
-				t.Skip("only Linux can end a looping process whose parent has died")
-			}
-			s := newStand(t)
-			module := ""
-			if source != "" {
-				module = s.module(t, source)
-			}
-			r := s.Runtime
-			helper := exec.Command(os.Args[0], "-test.run=^$")
-			helper.Env = append(os.Environ(), orphanEnv+"="+strings.Join([]string{r.Binary, r.Bootstrap, r.BundleDir, r.CacheDir, s.RunDir, module, walls}, "\n"))
-			out, err := helper.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := helper.Start(); err != nil {
-				t.Fatal(err)
-			}
-			line, _ := bufio.NewReader(out).ReadString('\n')
-			pid, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "pid ")))
-			if err != nil {
-				t.Errorf("the helper says %q", line)
-			} else if found := denotest.Processes(t, s.RunDir); len(found) == 0 {
-				t.Error("the worker is not running")
-			}
-			if err := helper.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			_ = helper.Wait()
-			if pid != 0 {
-				eventually(t, "the worker's end", func() bool { return len(denotest.Processes(t, s.RunDir)) == 0 })
-			}
-			// What a killed server leaves is removed by the next; see TestRunDir.
-			left, _ := filepath.Glob(filepath.Join(s.RunDir, "w*"))
-			for _, dir := range left {
-				os.RemoveAll(dir)
-			}
-		})
-	}
-}
-
-func TestRunDir(t *testing.T) {
-	parent := denotest.TempDir(t)
-	t.Setenv("TMPDIR", parent)
-	live, err := OpenRunDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info, err := os.Stat(live.Path); err != nil || info.Mode().Perm() != 0o700 {
-		t.Errorf("%v %v", info, err)
-	}
-	abandoned := filepath.Join(parent, runDirPattern+"dead")
-	foreign := filepath.Join(parent, runDirPattern+"notes") // no lock file in it
-	for _, dir := range []string{filepath.Join(abandoned, "w1", "tmp"), foreign} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, file := range []string{filepath.Join(abandoned, "lock"), filepath.Join(abandoned, "w1", "tmp", "x"), filepath.Join(foreign, "x")} {
-		if err := os.WriteFile(file, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	second, err := OpenRunDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for dir, want := range map[string]bool{live.Path: true, second.Path: true, foreign: true, abandoned: false} {
-		if _, err := os.Stat(dir); (err == nil) != want {
-			t.Errorf("%s: %v", dir, err)
-		}
-	}
-	for _, d := range []*RunDir{live, second} {
-		if err := d.Close(); err != nil {
-			t.Error(err)
-		}
-		if _, err := os.Stat(d.Path); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s is left: %v", d.Path, err)
-		}
-	}
-	t.Setenv("TMPDIR", filepath.Join(parent, "missing"))
-	if _, err := OpenRunDir(); err == nil || !strings.Contains(err.Error(), "TMPDIR") {
-		t.Errorf("error %v", err)
-	}
-}
-
-// Servers that start at the same moment must not take each other's folder for
-// an abandoned one.
-func TestRunDirsAtOnce(t *testing.T) {
-	t.Setenv("TMPDIR", denotest.TempDir(t))
-	var wg sync.WaitGroup
-	for range 16 {
-		wg.Go(func() {
-			for range 25 {
-				d, err := OpenRunDir()
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if _, err := os.Stat(filepath.Join(d.Path, "lock")); err != nil {
-					t.Errorf("it was taken away: %v", err)
-				}
-				if err := d.Close(); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-}
-
 func TestManyRequestsAtOnce(t *testing.T) {
 	t.Parallel()
 	sub := loaded(t, `Deno.serve(async (req) => {
@@ -465,41 +239,5 @@ func TestManyRequestsAtOnce(t *testing.T) {
 		if r.Raw || r.RequestID != r.Text {
 			t.Errorf("%+v", r)
 		}
-	}
-}
-
-// A function's requests go out as the machine's administrator wants it, though
-// the function does not see the variables that say so.
-func TestProxyAndCertificates(t *testing.T) {
-	// Not parallel: it sets variables of the supervisor.
-	tlsServer, ca := denotest.TLSServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "tls") }))
-	denotest.Open(t, filepath.Dir(ca))
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "proxied "+r.URL.String()) }))
-	defer proxy.Close()
-	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "DENO_CERT", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"} {
-		t.Setenv(name, "")
-		os.Unsetenv(name)
-	}
-	const source = `Deno.serve(async (req) => {
-		const url = new URL(req.url).searchParams.get("url");
-		try { return new Response(await (await fetch(url)).text()); } catch (e) { return new Response(String(e)); }
-	});`
-	for name, c := range map[string]struct{ variable, value, url, want string }{
-		"proxy":               {"HTTP_PROXY", proxy.URL, "http://far.example/x", "proxied http://far.example/x"},
-		"lower case proxy":    {"http_proxy", proxy.URL, "http://far.example/x", "proxied http://far.example/x"},
-		"SSL_CERT_FILE":       {"SSL_CERT_FILE", ca, tlsServer, "tls"},
-		"DENO_CERT":           {"DENO_CERT", ca, tlsServer, "tls"},
-		"NODE_EXTRA_CA_CERTS": {"NODE_EXTRA_CA_CERTS", ca, tlsServer, "tls"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Setenv(c.variable, c.value)
-			if strings.HasSuffix(c.variable, "CERT_FILE") {
-				t.Setenv("DENO_TLS_CA_STORE", "system")
-			}
-			sub := loaded(t, source)
-			if got := sub.get(t, "/fn?url="+c.url, ""); got != c.want {
-				t.Errorf("%q", got)
-			}
-		})
 	}
 }

@@ -42,6 +42,24 @@ func (a *account) deploy(p *project, at string, args ...string) deployed {
 	return parse[deployed](a.t, a.selvedge(p.dir, append([]string{"deploy", "--yes", "--json", "--url", at}, args...)...))
 }
 
+// undeployed is an account with a project that is not there yet, and what
+// answers in place of its functions.
+func undeployed(t *testing.T) (*account, *project, *front) {
+	t.Helper()
+	a := newAccount(t)
+	return a, newProject(a), newFront(t)
+}
+
+// changedSince is one that has been deployed, and whose function is another one
+// since.
+func changedSince(t *testing.T) (*account, *project, *front, deployed) {
+	t.Helper()
+	a, p, f := undeployed(t)
+	first := a.deploy(p, f.URL)
+	p.become(t, "second")
+	return a, p, f, first
+}
+
 // say fails the test unless a command said all of it, on either output.
 func say(t *testing.T, r *result, parts ...string) {
 	t.Helper()
@@ -118,7 +136,7 @@ func TestDeploy(t *testing.T) {
 		}
 	})
 
-	p.write(t, "functions/hello/index.ts", strings.Replace(helloSource, "first", "second", 1))
+	p.become(t, "second")
 	second := a.deploy(p, p.serve(t))
 	t.Run("update", func(t *testing.T) {
 		if second.State != "live" || second.Release == first.Release || second.Image == first.Image || second.TaskDefinition == first.TaskDefinition {
@@ -182,11 +200,7 @@ func TestDeploy(t *testing.T) {
 // the command says why, and what to do.
 func TestDeployFails(t *testing.T) {
 	t.Parallel()
-	a := newAccount(t)
-	p := newProject(a)
-	f := newFront(t)
-	first := a.deploy(p, f.URL)
-	p.write(t, "functions/hello/index.ts", strings.Replace(helloSource, "first", "second", 1))
+	a, p, f, first := changedSince(t)
 	a.doom(service, "exit", `{"level":"error","event":"start_failed","msg":"the disk of the test is full"}`)
 	r := a.selvedge(p.dir, "deploy", "--yes", "--url", f.URL)
 	if r.code != 1 {
@@ -203,7 +217,7 @@ func TestDeployFails(t *testing.T) {
 	}
 
 	a.doom(service, "exit", "again")
-	p.write(t, "functions/hello/index.ts", strings.Replace(helloSource, "first", "third", 1))
+	p.become(t, "third")
 	r = a.selvedge(p.dir, "deploy", "--yes", "--json", "--url", f.URL)
 	if r.code != 1 {
 		t.Errorf("%s", r)
@@ -217,9 +231,7 @@ func TestDeployFails(t *testing.T) {
 // stack is gone back to nothing, and the next deploy takes over from there.
 func TestDeployUnhealthy(t *testing.T) {
 	t.Parallel()
-	a := newAccount(t)
-	p := newProject(a)
-	f := newFront(t)
+	a, p, f := undeployed(t)
 	a.doom(service, "health")
 	r := a.selvedge(p.dir, "deploy", "--yes", "--url", f.URL)
 	if r.code != 1 {
@@ -238,11 +250,7 @@ func TestDeployUnhealthy(t *testing.T) {
 // release before comes back, unless that is not wanted.
 func TestDeploySmoke(t *testing.T) {
 	t.Parallel()
-	a := newAccount(t)
-	p := newProject(a)
-	f := newFront(t)
-	first := a.deploy(p, f.URL)
-	p.write(t, "functions/hello/index.ts", strings.Replace(helloSource, "first", "second", 1))
+	a, p, f, first := changedSince(t)
 	f.answer(http.StatusInternalServerError)
 	r := a.selvedge(p.dir, "deploy", "--yes", "--url", f.URL)
 	if r.code != 1 {
@@ -296,9 +304,7 @@ func (a *account) definition(t *testing.T, arn string) definition {
 // TestDryRun shows what would be and leaves nothing of the stack.
 func TestDryRun(t *testing.T) {
 	t.Parallel()
-	a := newAccount(t)
-	p := newProject(a)
-	f := newFront(t)
+	a, p, f := undeployed(t)
 	before := a.inventory()
 	r := a.must(p.dir, "deploy", "--dry-run", "--url", f.URL)
 	say(t, r, "LoadBalancer", "TaskDefinition")
@@ -308,7 +314,7 @@ func TestDryRun(t *testing.T) {
 	}
 
 	first := a.deploy(p, f.URL)
-	p.write(t, "functions/hello/index.ts", strings.Replace(helloSource, "first", "second", 1))
+	p.become(t, "second")
 	before = a.inventory()
 	planned := parse[deployed](t, a.selvedge(p.dir, "deploy", "--dry-run", "--json"))
 	if planned.State != "planned" {
@@ -323,9 +329,7 @@ func TestDryRun(t *testing.T) {
 // TestConfirm: at a terminal it asks, shows how it is going, and a no is a no.
 func TestConfirm(t *testing.T) {
 	t.Parallel()
-	a := newAccount(t)
-	p := newProject(a)
-	f := newFront(t)
+	a, p, f := undeployed(t)
 	r := a.onTerminal(p.dir, "n\n", "deploy", "--url", f.URL)
 	if r.code == 0 {
 		t.Errorf("%s", r)

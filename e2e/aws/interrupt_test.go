@@ -2,7 +2,6 @@ package aws
 
 import (
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,11 +13,7 @@ import (
 // is changed, and it says so.
 func TestInterruptEarly(t *testing.T) {
 	t.Parallel()
-	a := newAccount(t)
-	p := newProject(a)
-	f := newFront(t)
-	first := a.deploy(p, f.URL)
-	p.write(t, "functions/hello/index.ts", strings.Replace(helloSource, "first", "second", 1))
+	a, p, f, first := changedSince(t)
 	var target atomic.Pointer[running]
 	asked := make(chan struct{}, 100)
 	a.calls.onCall(func(c call) {
@@ -58,11 +53,7 @@ func TestInterruptEarly(t *testing.T) {
 // back.
 func TestInterruptUpdate(t *testing.T) {
 	t.Parallel()
-	a := newAccount(t)
-	p := newProject(a)
-	f := newFront(t)
-	first := a.deploy(p, f.URL)
-	p.write(t, "functions/hello/index.ts", strings.Replace(helloSource, "first", "second", 1))
+	a, p, f, first := changedSince(t)
 	a.slow(60)
 	r := a.start(p.dir, nil, "deploy", "--yes", "--url", f.URL)
 	harness.Eventually(t, time.Minute, "the update goes on", func() bool { return a.stackStatus(service) == "UPDATE_IN_PROGRESS" })
@@ -87,9 +78,7 @@ func TestInterruptUpdate(t *testing.T) {
 // it, and says how to go on.
 func TestInterruptCreate(t *testing.T) {
 	t.Parallel()
-	a := newAccount(t)
-	p := newProject(a)
-	f := newFront(t)
+	a, p, f := undeployed(t)
 	a.slow(20)
 	r := a.start(p.dir, nil, "deploy", "--yes", "--url", f.URL)
 	harness.Eventually(t, time.Minute, "the stack is made", func() bool { return a.stackStatus(service) == "CREATE_IN_PROGRESS" })
@@ -110,9 +99,7 @@ func TestInterruptCreate(t *testing.T) {
 // the deploy comes through.
 func TestThrottled(t *testing.T) {
 	t.Parallel()
-	a := newAccount(t)
-	p := newProject(a)
-	f := newFront(t)
+	a, p, f := undeployed(t)
 	var n atomic.Int64
 	a.calls.refuse = func(c call) (int, string) {
 		if n.Add(1)%3 != 0 || c.service == "ecr" && c.operation != "GetAuthorizationToken" {

@@ -49,6 +49,12 @@ func newProject(a *account, more ...string) *project {
 	return p
 }
 
+// become has the function say that it is another version.
+func (p *project) become(t testing.TB, version string) {
+	t.Helper()
+	p.write(t, "functions/hello/index.ts", strings.Replace(helloSource, "first", version, 1))
+}
+
 func (p *project) write(t testing.TB, name, content string) {
 	t.Helper()
 	path := filepath.Join(p.dir, name)

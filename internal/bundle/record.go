@@ -16,6 +16,7 @@ import (
 
 	"github.com/selvedge-dev/selvedge/internal/deno"
 	"github.com/selvedge-dev/selvedge/internal/function"
+	"github.com/selvedge-dev/selvedge/internal/wholefile"
 )
 
 // format is raised whenever the way bundles are made changes.
@@ -158,16 +159,7 @@ func writeRecord(path string, r record) error {
 	if err != nil {
 		return fmt.Errorf("record bundle: %w", err)
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".record-*")
-	if err != nil {
-		return fmt.Errorf("record bundle: %w", err)
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(raw)
-	if err = errors.Join(err, tmp.Close()); err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
+	if err := wholefile.Write(path, wholefile.Options{Mode: 0o600, Temp: ".record-*"}, wholefile.Bytes(raw)); err != nil {
 		return fmt.Errorf("record bundle: %w", err)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/selvedge-dev/selvedge/internal/config"
 	"github.com/selvedge-dev/selvedge/internal/deno/release"
+	"github.com/selvedge-dev/selvedge/internal/wholefile"
 )
 
 func newDeno(s Streams) *cobra.Command {
@@ -71,17 +72,8 @@ func copyProgram(from, to string) error {
 		return err
 	}
 	defer in.Close()
-	out, err := os.CreateTemp(filepath.Dir(to), ".partial-")
-	if err != nil {
+	return wholefile.Write(to, wholefile.Options{Mode: 0o755, Temp: ".partial-"}, func(w io.Writer) error {
+		_, err := io.Copy(w, in)
 		return err
-	}
-	_, err = io.Copy(out, in)
-	err = errors.Join(err, out.Chmod(0o755), out.Close())
-	if err == nil {
-		err = os.Rename(out.Name(), to)
-	}
-	if err != nil {
-		_ = os.Remove(out.Name())
-	}
-	return err
+	})
 }

@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/selvedge-dev/selvedge/internal/wholefile"
 )
 
 //go:embed bootstrap.js
@@ -154,18 +156,9 @@ func InstallBootstrap(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("install bootstrap: %w; choose a writable folder with --data-dir", err)
 	}
-	tmp, err := os.CreateTemp(dir, "bootstrap-*.tmp")
-	if err != nil {
-		return "", fmt.Errorf("install bootstrap: %w; choose a writable folder with --data-dir", err)
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(bootstrap)
-	err = errors.Join(err, tmp.Chmod(0o444), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
+	err := wholefile.Write(path, wholefile.Options{Mode: 0o444, Temp: "bootstrap-*.tmp"}, wholefile.Bytes(bootstrap))
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", fmt.Errorf("install bootstrap: %w", err)
+		return "", fmt.Errorf("install bootstrap: %w; choose a writable folder with --data-dir", err)
 	}
 	return path, nil
 }

@@ -3,9 +3,9 @@ package image
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -16,6 +16,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"github.com/selvedge-dev/selvedge/internal/wholefile"
 )
 
 // An Artifact is an image, or the index of several.
@@ -122,21 +124,9 @@ func (a Artifact) Tarball(file, tag string) error {
 	if err != nil {
 		return fmt.Errorf("read the tag: %w", err)
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".image-*")
-	if err != nil {
-		return fmt.Errorf("write the archive: %w", err)
-	}
-	defer os.Remove(tmp.Name())
-	err = tarball.Write(ref, a.Image, tmp)
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Chmod(tmp.Name(), 0o644)
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), file)
-	}
+	err = wholefile.Write(file, wholefile.Options{Mode: 0o644, Temp: ".image-*"}, func(w io.Writer) error {
+		return tarball.Write(ref, a.Image, w)
+	})
 	if err != nil {
 		return fmt.Errorf("write the archive: %w", err)
 	}

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/selvedge-dev/selvedge/internal/wholefile"
 )
 
 // A server that runs as root has workers run as users of their own, where those
@@ -47,16 +49,10 @@ var openBinary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	defer in.Close()
-	out, err := os.CreateTemp(dir, ".copy-*")
-	if err != nil {
-		return "", err
-	}
-	defer os.Remove(out.Name())
-	_, err = io.Copy(out, in)
-	if err = errors.Join(err, out.Chmod(0o755), out.Close()); err == nil {
-		err = os.Rename(out.Name(), to)
-	}
-	return to, err
+	return to, wholefile.Write(to, wholefile.Options{Mode: 0o755, Temp: ".copy-*"}, func(w io.Writer) error {
+		_, err := io.Copy(w, in)
+		return err
+	})
 })
 
 // Open lets all users enter a temporary folder of a test, if they know its name.

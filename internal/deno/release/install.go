@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/selvedge-dev/selvedge/internal/wholefile"
 )
 
 // What lies beside the binary in its folder.
@@ -171,17 +173,8 @@ func (in *installation) place(temp string, m marker) error {
 	if err != nil {
 		return fail("encode "+path, err)
 	}
-	f, err := os.CreateTemp(in.dir, tempPrefix)
+	err = wholefile.Write(path, wholefile.Options{Mode: 0o644, Temp: tempPrefix, Sync: true}, wholefile.Bytes(append(data, '\n')))
 	if err != nil {
-		return fail("write "+path, err)
-	}
-	_, err = f.Write(append(data, '\n'))
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
 		return fail("write "+path, err)
 	}
 	return in.syncDir()

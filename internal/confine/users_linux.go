@@ -137,7 +137,7 @@ func lower(pid int, user uint32, resource int, most uint64) (err error) {
 	// SYS_RESOURCE. For this moment processes of the user could send this thread
 	// a signal; there are none yet but the one that is limited, and no function
 	// is in it.
-	if aerr := as(user, unix.SYS_SETRESUID, unix.SYS_SETRESGID, set); aerr != nil {
+	if aerr := as(user, real, set); aerr != nil {
 		return aerr
 	}
 	return err
@@ -151,22 +151,63 @@ func SeeAs(user uint32, look func()) {
 		look()
 		return
 	}
-	_ = as(user, unix.SYS_SETFSUID, unix.SYS_SETFSGID, look)
+	_ = as(user, sight, look)
 }
 
-// ownUser and ownGroup are what all threads have but those of as.
+// LowerPriority has all threads of a process of the user, and those that they
+// will make, wait for others where processors are short. nice is that of nice(2);
+// user is 0 for the server's own.
+func LowerPriority(pid int, user uint32, nice int) {
+	set := func() {
+		for range 2 { // a thread may have made one meanwhile
+			threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+			for _, e := range threads {
+				if id, err := strconv.Atoi(e.Name()); err == nil {
+					_ = unix.Setpriority(unix.PRIO_PROCESS, id, nice) // it has ended
+				}
+			}
+		}
+	}
+	if user == 0 {
+		set()
+		return
+	}
+	// A root that lacks SYS_NICE may do so only as who the process is.
+	_ = as(user, effective, set)
+}
+
+// A part of what a thread is: its users and groups, of which as changes one.
+type part struct {
+	setUser, setGroup uintptr
+	at                int // the argument
+}
+
+var (
+	sight     = part{unix.SYS_SETFSUID, unix.SYS_SETFSGID, 0}
+	real      = part{unix.SYS_SETRESUID, unix.SYS_SETRESGID, 0}
+	effective = part{unix.SYS_SETRESUID, unix.SYS_SETRESGID, 1}
+)
+
+// ownUser and ownGroup are what all threads have but those of as, which is for
+// servers that are root in every part.
 var ownUser, ownGroup = os.Getuid(), os.Getgid()
 
-// as calls do on a thread whose first user and group of a kind are others. The
-// thread is not given back to Go before they are what they were.
-func as(user uint32, setUser, setGroup uintptr, do func()) error {
+// as calls do on a thread of which a part is another user's. The thread is not
+// given back to Go before it is what it was.
+func as(user uint32, p part, do func()) error {
 	const same = ^uintptr(0)
+	set := func(call, id uintptr) syscall.Errno {
+		args := [3]uintptr{same, same, same}
+		args[p.at] = id
+		_, _, err := unix.RawSyscall(call, args[0], args[1], args[2])
+		return err
+	}
 	become := func(u, g uintptr) bool {
-		_, _, e1 := unix.RawSyscall(setGroup, g, same, same)
-		_, _, e2 := unix.RawSyscall(setUser, u, same, same)
-		if setUser == unix.SYS_SETFSUID { // it has no errors, and says what was
-			was, _, _ := unix.RawSyscall(setUser, same, same, same)
-			wasGroup, _, _ := unix.RawSyscall(setGroup, same, same, same)
+		e1 := set(p.setGroup, g)
+		e2 := set(p.setUser, u)
+		if p == sight { // it has no errors, and says what was
+			was, _, _ := unix.RawSyscall(p.setUser, same, same, same)
+			wasGroup, _, _ := unix.RawSyscall(p.setGroup, same, same, same)
 			return was == u && wasGroup == g
 		}
 		return e1 == 0 && e2 == 0
@@ -178,7 +219,8 @@ func as(user uint32, setUser, setGroup uintptr, do func()) error {
 		if ok {
 			do()
 		}
-		if become(uintptr(ownUser), uintptr(ownGroup)) && os.Getuid() == ownUser && os.Getgid() == ownGroup {
+		if become(uintptr(ownUser), uintptr(ownGroup)) && os.Getuid() == ownUser && os.Getgid() == ownGroup &&
+			os.Geteuid() == ownUser && os.Getegid() == ownGroup {
 			runtime.UnlockOSThread() // or else the thread ends with this goroutine
 		}
 		failed <- !ok

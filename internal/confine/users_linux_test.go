@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -151,7 +152,7 @@ func TestOwnUserLimits(t *testing.T) {
 		t.Helper()
 		var l unix.Rlimit
 		var err error
-		if aerr := as(someUser, unix.SYS_SETRESUID, unix.SYS_SETRESGID, func() { err = unix.Prlimit(cmd.Process.Pid, resource, nil, &l) }); aerr != nil || err != nil || l.Cur != want || l.Max != want {
+		if aerr := as(someUser, real, func() { err = unix.Prlimit(cmd.Process.Pid, resource, nil, &l) }); aerr != nil || err != nil || l.Cur != want || l.Max != want {
 			t.Errorf("resource %d: %+v %v %v", resource, l, err, aerr)
 		}
 	}
@@ -160,6 +161,17 @@ func TestOwnUserLimits(t *testing.T) {
 	check(unix.RLIMIT_NPROC, 100)
 	LimitFiles(cmd.Process.Pid, someUser, 32)
 	check(unix.RLIMIT_NOFILE, 32)
+	LowerPriority(cmd.Process.Pid, someUser, 7)
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", cmd.Process.Pid))
+	if err != nil || len(threads) == 0 {
+		t.Error(err)
+	}
+	for _, thread := range threads {
+		id, _ := strconv.Atoi(thread.Name())
+		if n, err := unix.Getpriority(unix.PRIO_PROCESS, id); n != 20-7 || err != nil { // the call's own way to say 7
+			t.Errorf("thread %d: %d %v", id, n, err)
+		}
+	}
 	if !UserBusy(someUser) {
 		t.Error("nobody sees its process")
 	}
@@ -188,6 +200,7 @@ func TestThreadsStayTheServers(t *testing.T) {
 	defer func() { _ = sleeper.Process.Kill(); _ = sleeper.Wait() }()
 	for range 100 {
 		LimitFiles(sleeper.Process.Pid, someUser, 100) // in vain: it is another's
+		LowerPriority(sleeper.Process.Pid, someUser, 7)
 		SeeAs(someUser, func() {
 			if _, err := os.ReadFile("/etc/shadow"); err == nil {
 				t.Error("it sees what only root may")
@@ -197,6 +210,9 @@ func TestThreadsStayTheServers(t *testing.T) {
 	var l unix.Rlimit
 	if err := unix.Prlimit(sleeper.Process.Pid, unix.RLIMIT_NOFILE, nil, &l); err != nil {
 		t.Fatal(err)
+	}
+	if n, err := unix.Getpriority(unix.PRIO_PROCESS, sleeper.Process.Pid); n != 20 || err != nil {
+		t.Errorf("another user's process has priority %d %v", n, err)
 	}
 	tasks, err := filepath.Glob("/proc/self/task/*/status")
 	if err != nil {

@@ -14,5 +14,8 @@ func EndUser(uint32) bool { return false }
 // LimitFiles lowers the bound on open files of a process.
 func LimitFiles(int, uint32, uint64) {}
 
+// LowerPriority has a process wait for others.
+func LowerPriority(int, uint32, int) {}
+
 // SeeAs calls look.
 func SeeAs(_ uint32, look func()) { look() }

@@ -46,6 +46,8 @@ type group struct {
 	// pinned is what workers of this generation run, nil if that is not known
 	// yet, or is looked for each time.
 	pinned *bundle.Bundle
+	// blamed is when a worker last reached a limit.
+	blamed time.Time
 }
 
 // A member is a worker and what the group knows of it.

@@ -40,6 +40,9 @@ const (
 	// lastWords is how long a worker whose wall clock ends has for its
 	// listeners of beforeunload, while it still has requests.
 	lastWords = time.Second
+	// blamedFor is how long a function gives way to others after a worker of it
+	// has reached a limit.
+	blamedFor = time.Minute
 )
 
 // guard keeps workers within their limits until ctx ends: those that come near
@@ -302,12 +305,20 @@ func (g *group) stop(m *member, reason, detail string) {
 		return
 	}
 	m.exceeded = &function.LimitError{Slug: g.slug, Reason: reason, Detail: detail}
+	var next []*worker.Worker
+	if reason != ReasonWallClock { // which all reach in the end
+		g.blamed = time.Now()
+		next = g.unused()
+	}
 	m.retiring, m.detail, m.finishing = reason, detail, true
 	g.scale()
 	// The group's goroutine that watches the member keeps wg from being done.
 	g.p.wg.Add(1)
 	go func() {
 		defer g.p.wg.Done()
+		for _, w := range next {
+			w.GiveWay()
+		}
 		if reason == ReasonWallClock {
 			ctx, cancel := context.WithTimeout(g.p.patience, lastWords)
 			defer cancel()
@@ -320,6 +331,31 @@ func (g *group) stop(m *member, reason, detail string) {
 	}()
 }
 
+// unused returns the workers that have had no request yet, such as the one that
+// was started when another came near its limit. The lock is held.
+func (g *group) unused() (all []*worker.Worker) {
+	for _, l := range g.launches {
+		if l.ward != nil {
+			all = append(all, l.ward.w)
+		}
+	}
+	for _, m := range g.members {
+		if m.served == 0 && m.inFlight == 0 {
+			all = append(all, m.w)
+		}
+	}
+	return all
+}
+
+// toBlame reports whether a worker of the function reached a limit of late. What
+// it did then the next one will most often do as well, and all others waited for
+// the processors that it had.
+func (g *group) toBlame() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.blamed.IsZero() && time.Since(g.blamed) < blamedFor
+}
+
 // limitError says which limit ended the member, nil for none.
 func (m *member) limitError() error {
 	m.g.mu.Lock()
@@ -328,6 +364,7 @@ func (m *member) limitError() error {
 		m.exceeded = &function.LimitError{Slug: m.g.slug, Reason: ReasonMemory,
 			Detail: fmt.Sprintf("its heap was full; %d MB of memory may be used (memory_mb)", m.ward.limits.MemoryMB)}
 		m.cut = m.inFlight
+		m.g.blamed = time.Now()
 	}
 	if m.exceeded == nil {
 		return nil // and no *function.LimitError in an error

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -362,5 +363,49 @@ func TestLoadIsGuarded(t *testing.T) {
 	var boot *function.BootError
 	if !errors.As(err, &boot) || !strings.Contains(boot.Message, "while it was loading it used") {
 		t.Errorf("%v", err)
+	}
+}
+
+// A function whose worker has reached a limit gives way to others from then on.
+func TestWhoReachesALimitGivesWay(t *testing.T) {
+	onlyLinux(t)
+	s := newStand(t)
+	s.serve("loop", `Deno.serve(() => { for (;;); });`, limits(tight))
+	s.serve("fn", `Deno.serve(() => new Response("fn"));`, limits(tight))
+	nice := func(l *Lease) int {
+		t.Helper()
+		n, err := syscall.Getpriority(syscall.PRIO_PROCESS, l.m.w.PID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return 20 - n // the call counts from the other end
+	}
+	first := s.lease("loop")
+	if n := nice(first); n != 0 {
+		t.Errorf("nice %d before anything happened", n)
+	}
+	if _, err := failureOf(first); err != nil {
+		t.Fatal(err)
+	}
+	next, other := s.lease("loop"), s.lease("fn")
+	defer next.Release()
+	defer other.Release()
+	// It was started before, when the first one came near its limit, and may
+	// become slower at the same time as it gets its first request.
+	for deadline := time.Now().Add(soon); nice(next) == 0 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	if n := nice(next); n <= 0 {
+		t.Errorf("nice %d after a worker has reached a limit", n)
+	}
+	if n := nice(other); n != 0 {
+		t.Errorf("nice %d of another function", n)
+	}
+	g := next.m.g
+	g.mu.Lock()
+	g.blamed = g.blamed.Add(-blamedFor)
+	g.mu.Unlock()
+	if g.toBlame() {
+		t.Error("it gives way for good")
 	}
 }

@@ -151,6 +151,9 @@ func (g *group) load(l *launch, built *bundle.Bundle, boot *Boot) (*worker.Worke
 	}
 	bare, _ := w.Memory()
 	g.loading(l, &ward{w: w, limits: f.Limits, bare: bare})
+	if g.toBlame() { // after it is known to who may come to blame it now
+		w.GiveWay()
+	}
 	loading := time.Now()
 	clean := p.cleaner(built)
 	ready, err := w.Load(l.ctx, worker.Assignment{

@@ -129,6 +129,19 @@ func (w *Worker) Collect() { _, _ = w.control.Write(deno.CollectLine()) }
 // requests that began or ended, at most 20 a second of those.
 func (w *Worker) Signs() uint32 { return w.output.alive.Load() }
 
+// lowNice is enough for others to have ten times the processor time.
+const lowNice = 10
+
+// GiveWay has the worker wait for others where processors are short, for all of
+// its life. It is for functions whose workers reach their limits.
+func (w *Worker) GiveWay() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.state != Exited { // or the id could be somebody else's
+		confine.LowerPriority(w.cmd.Process.Pid, w.user, lowNice)
+	}
+}
+
 // Abort is Stop for a function that is being loaded: the load fails with why,
 // one line for a person.
 func (w *Worker) Abort(why string) {

@@ -242,6 +242,40 @@ func TestRetryOnAnotherWorker(t *testing.T) {
 	}
 }
 
+// A short body that came with its head goes to the worker in one piece with it,
+// and to another one when the first has ended without reading it.
+func TestShortBodyGoesAlong(t *testing.T) {
+	dying := startWorker(t, "dying", func(*net.UnixConn, *bufio.Reader) { time.Sleep(50 * time.Millisecond) })
+	alive := startWorker(t, "alive", func(nc *net.UnixConn, _ *bufio.Reader) {
+		for buf := make([]byte, 8<<10); ; {
+			n, err := nc.Read(buf)
+			if err != nil {
+				return
+			}
+			_, body, _ := strings.Cut(string(buf[:n]), "\r\n\r\n")
+			io.WriteString(nc, text(200, "got "+body))
+		}
+	})
+	pool := &fakePool{workers: []*fakeWorker{dying, alive}}
+	s := startSite(t, pool, nil)
+	request := "POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n"
+	for i, raw := range []string{request + "abc", request + "def" + request + "ghi"} {
+		_, r := s.dial(raw)
+		for _, want := range [][]string{{"got abc"}, {"got def", "got ghi"}}[i] {
+			res, err := http.ReadResponse(r, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if body, err := io.ReadAll(res.Body); res.StatusCode != 200 || string(body) != want || err != nil {
+				t.Errorf("got %d %q, %v; want %q", res.StatusCode, body, err, want)
+			}
+			if rec := s.record(); !rec.Retried || rec.Err != nil { // the workers take turns
+				t.Errorf("record %+v", rec)
+			}
+		}
+	}
+}
+
 func TestRetryOnlyOnce(t *testing.T) {
 	gone := startWorker(t, "gone", func(*net.UnixConn, *bufio.Reader) {})
 	gone.client = upstream.New("/nonexistent/socket")

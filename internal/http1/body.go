@@ -90,6 +90,15 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Ready reports whether all that is left of the body can be read without waiting,
+// because the client sent it with the head.
+func (b *body) Ready() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state == bodyCounted && b.left <= int64(b.c.w-b.c.r) && !b.c.request.expects &&
+		!b.over && !b.closed && b.err == nil
+}
+
 // Close makes further reads fail. The rest of the body is the server's.
 func (b *body) Close() error {
 	b.mu.Lock()

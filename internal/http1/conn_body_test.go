@@ -282,3 +282,33 @@ func TestBothWaysAtOnce(t *testing.T) {
 		t.Errorf("got %q", body)
 	}
 }
+
+func TestBodyReady(t *testing.T) {
+	const head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n"
+	for _, tc := range []struct {
+		name, sent, rest string
+		want             bool
+	}{
+		{"all of it", head + "\r\nabc", "", true},
+		{"a part of it", head + "\r\nab", "c", false},
+		{"nothing of it", head + "\r\n", "abc", false},
+		{"in chunks", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "", false},
+		{"not asked for yet", expecting + "abc", "", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			asked := make(chan bool, 1)
+			s := startSite(t, func(w http.ResponseWriter, r *http.Request) {
+				asked <- r.Body.(interface{ Ready() bool }).Ready()
+				echo(w, r)
+			}, nil)
+			c := s.dial(tc.sent)
+			if got := <-asked; got != tc.want {
+				t.Errorf("ready is %t", got)
+			}
+			c.send(tc.rest)
+			if _, body := c.answer("POST"); body != "abc" {
+				t.Errorf("got %q", body)
+			}
+		})
+	}
+}

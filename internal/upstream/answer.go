@@ -28,7 +28,7 @@ func (x *exchange) answer() error {
 	if x.o.OnHead != nil {
 		x.o.OnHead(x.ans.status, h)
 	}
-	if hasBody(x.r) && !(x.up.started && x.up.eof.Load()) {
+	if x.uploads() && !(x.up.started && x.up.eof.Load()) {
 		x.lastOfConnection() // the answer is early
 	}
 	x.w.WriteHeader(x.ans.status)

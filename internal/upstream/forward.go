@@ -79,6 +79,9 @@ func (c *Client) Forward(w http.ResponseWriter, r *http.Request, o Options) (Res
 	x.client, x.w, x.r, x.ctx, x.o = c, w, r, r.Context(), o
 	err := x.run()
 	res := x.res
+	if err != nil {
+		x.putBack()
+	}
 	x.release()
 	if err == nil {
 		return res, nil
@@ -101,7 +104,8 @@ type exchange struct {
 	res    Result
 
 	upgrade string
-	head    []byte // the request's head
+	head    []byte // the request's head, and the body that it carries
+	carried int    // the length of that, bytes
 	rd      reader
 	ans     answer
 	up      upload
@@ -130,7 +134,7 @@ func (x *exchange) release() {
 	x.rd.src = nil
 	x.ans = answer{fields: x.ans.fields[:0], drops: x.ans.drops[:0]}
 	x.client, x.w, x.r, x.ctx, x.o, x.res = nil, nil, nil, nil, Options{}, Result{}
-	x.upgrade, x.head = "", x.head[:0]
+	x.upgrade, x.head, x.carried = "", x.head[:0], 0
 	x.delivered, x.answered = false, false
 	x.continueAt = time.Time{}
 	exchanges.Put(x)
@@ -144,6 +148,9 @@ func (x *exchange) run() error {
 	var err error
 	if x.head, err = appendHead(x.head, x.r, &x.o, x.upgrade); err != nil {
 		return x.fail(ErrBadRequest, err)
+	}
+	if err := x.carry(); err != nil {
+		return x.fail(ErrRequestBody, err)
 	}
 	if x.conn, err = x.client.take(); err != nil {
 		return x.fail(ErrClosed, nil)
@@ -173,7 +180,7 @@ func (x *exchange) attempt() (stale bool, err error) {
 	x.clean, x.inBody = false, false
 	defer x.settle()
 	x.started = time.Now()
-	x.unsent = !hasBody(x.r) // the head goes out with the first read
+	x.unsent = !x.uploads() // the head goes out with the first read
 	if !x.unsent {
 		if _, err := x.conn.Write(x.head); err != nil {
 			return true, x.fail(function.ErrWorkerGone, err)
@@ -316,7 +323,7 @@ func (x *exchange) watch() {
 // startUpload begins to send the body, once.
 func (x *exchange) startUpload() {
 	x.continueAt = time.Time{}
-	if !x.up.started && hasBody(x.r) {
+	if !x.up.started && x.uploads() {
 		x.up.start(x.r, x.conn, x.started)
 	}
 }
@@ -332,7 +339,7 @@ func (x *exchange) settle() {
 		}
 		x.stopWatch = nil
 	}
-	if hasBody(x.r) {
+	if x.uploads() {
 		clean = x.settleUpload() && clean
 	}
 	if clean {

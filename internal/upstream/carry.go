@@ -10,6 +10,11 @@ import (
 // is well below what a unix socket takes without waiting.
 const maxCarried = 16 << 10
 
+// maxAtOnce is how long a request with its body may be for the worker to have
+// read either all of it or nothing, bytes: the kernel keeps one write in one
+// piece, and Deno reads 8 KiB at a time at least.
+const maxAtOnce = 4 << 10
+
 // A readyBody knows whether all of it can be read without waiting.
 type readyBody interface{ Ready() bool }
 
@@ -36,6 +41,10 @@ func (x *exchange) carry() error {
 
 // uploads reports whether the request has a body that is sent by an upload.
 func (x *exchange) uploads() bool { return x.carried == 0 && hasBody(x.r) }
+
+// readAtOnce reports whether a worker that has left something of the request
+// unread has not read its head either.
+func (x *exchange) readAtOnce() bool { return x.carried == 0 || len(x.head) <= maxAtOnce }
 
 // putBack makes the body that was carried one to be read again, for another
 // worker.

@@ -221,7 +221,7 @@ func (x *exchange) lost(err error) (stale bool, _ error) {
 		return true, x.fail(function.ErrWorkerGone, err)
 	}
 	// See Error.Delivered: a reset tells that the head was not read.
-	if !errors.Is(err, syscall.ECONNRESET) || !nothing {
+	if !errors.Is(err, syscall.ECONNRESET) || !nothing || !x.readAtOnce() {
 		x.delivered = true
 	}
 	switch {
@@ -235,7 +235,8 @@ func (x *exchange) lost(err error) (stale bool, _ error) {
 	if failed := x.up.clientErr(); failed != nil {
 		return false, x.fail(ErrRequestBody, failed)
 	}
-	return nothing && !x.up.started, x.fail(function.ErrWorkerGone, err)
+	again := nothing && !x.up.started && (x.carried == 0 || !x.delivered)
+	return again, x.fail(function.ErrWorkerGone, err)
 }
 
 func (x *exchange) fail(kind, cause error) *Error {

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"time"
 
@@ -28,7 +25,7 @@ func (l *lab) profile(ctx context.Context, file string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	socket, err := s.privateSocket(ctx)
+	private, err := s.admin(ctx)
 	if err != nil {
 		return err
 	}
@@ -45,7 +42,7 @@ func (l *lab) profile(ctx context.Context, file string) (err error) {
 		}
 		under <- nil
 	}()
-	raw, err := cpuProfile(ctx, socket, 2*profileLasts-time.Second)
+	raw, err := private.CPUProfile(ctx, 2*profileLasts-time.Second)
 	if err != nil {
 		cancel()
 	}
@@ -55,37 +52,13 @@ func (l *lab) profile(ctx context.Context, file string) (err error) {
 	return os.WriteFile(file, raw, 0o644)
 }
 
-// privateSocket is where the server answers those who may administer it.
-func (s *server) privateSocket(ctx context.Context) (string, error) {
+// admin is how the server answers those who may administer it.
+func (s *server) admin(ctx context.Context) (*admin.Client, error) {
 	found, _, err := admin.Find(ctx, worker.RunDirs())
 	for _, c := range found {
 		if c.About.PID == s.pid() {
-			return c.Path, nil
+			return c, nil
 		}
 	}
-	return "", errors.Join(fmt.Errorf("no private socket of process %d", s.pid()), err)
-}
-
-// cpuProfile asks for a CPU profile in the form that pprof and the compiler read.
-func cpuProfile(ctx context.Context, socket string, lasts time.Duration) ([]byte, error) {
-	client := &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		},
-		DisableKeepAlives: true,
-	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://selvedge/debug/pprof/profile?seconds=%d", int(lasts.Seconds())), nil)
-	if err != nil {
-		return nil, err
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	raw, err := io.ReadAll(res.Body)
-	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("the server answered %s: %s", res.Status, raw)
-	}
-	return raw, err
+	return nil, errors.Join(fmt.Errorf("no private socket of process %d", s.pid()), err)
 }

@@ -150,6 +150,17 @@ type RefusedError struct {
 
 func (e *RefusedError) Error() string { return e.Message }
 
+// CPUProfile watches the server for whole seconds and returns what it spent its
+// time on, in the form that pprof and the compiler read.
+func (c *Client) CPUProfile(ctx context.Context, lasts time.Duration) ([]byte, error) {
+	body, err := c.get(ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%d", int(lasts.Seconds())))
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	return io.ReadAll(body)
+}
+
 func (c *Client) get(ctx context.Context, path string) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
 	if err != nil {

@@ -52,7 +52,6 @@ type engine struct {
 	// why.
 	groups   *cgroup.Tree
 	noGroups string
-	cpus     *lender
 }
 
 // newEngine prepares the data folder and a folder for workers.
@@ -113,8 +112,7 @@ func newEngine(ctx context.Context, w io.Writer, cfg *config.Config) (*engine, e
 	if err != nil {
 		return nil, errors.Join(err, runDir.Close())
 	}
-	e := &engine{binary: binary, builder: builder, runDir: runDir, host: host, cpus: &lender{}}
-	host.Lend = e.cpus.lend
+	e := &engine{binary: binary, builder: builder, runDir: runDir, host: host}
 	e.openGroups(cfg)
 	host.Warn = func(line string) { warnAll(w, line) }
 	return e, nil

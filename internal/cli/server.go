@@ -173,7 +173,7 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 	// find a process that leaves its folder behind.
 	signal.Notify(srv.signals, syscall.SIGINT, syscall.SIGTERM)
 	if cfg.Command == config.Serve {
-		leaveCPUs(srv.engine.cpus)
+		leaveCPUs()
 	}
 	go func() { srv.served <- srv.gateway.Serve(srv.listener) }()
 	return srv, nil

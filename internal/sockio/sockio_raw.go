@@ -170,6 +170,7 @@ func (c *Conn) Exchange(p, buf []byte) (int, error) {
 	if c.conn == nil || len(buf) == 0 {
 		return exchange(c.net, p, buf)
 	}
+	yield()
 	w, r := &c.write, &c.read
 	w.begin(p)
 	r.begin(buf)

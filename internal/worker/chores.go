@@ -19,14 +19,11 @@ const (
 // workers, counting them and removing them. A worker may have tens of thousands.
 // Where Go runs on one processor, who goes from one short system call to the next
 // has it for 10 ms before others come to their turn, requests among them. So
-// chores rest: one of them runs at a time, and no more than half of the time. A
-// long one has the program lent a processor besides: a single call can take
-// milliseconds, as to remove a large file.
+// chores rest: one of them runs at a time, and no more than half of the time.
 type turn struct {
 	h     *Host
 	began time.Time
 	busy  time.Duration // in earlier turns
-	back  func()        // nil until something was lent
 }
 
 func (h *Host) beginChore() *turn {
@@ -41,9 +38,6 @@ func (t *turn) step() {
 		return
 	}
 	t.busy += took
-	if t.back == nil {
-		t.back = t.h.lend()
-	}
 	// It takes a sleep: who only yields is next again before anybody looks
 	// whether a request has come.
 	time.Sleep(min(took, restMost))
@@ -56,9 +50,6 @@ func (t *turn) step() {
 func (t *turn) end() time.Duration {
 	took := t.busy + time.Since(t.began)
 	t.h.chores.Unlock()
-	if t.back != nil {
-		t.back()
-	}
 	return took
 }
 

@@ -39,9 +39,6 @@ type Host struct {
 	Users *Users
 	// Groups are the system's control groups; nil for none.
 	Groups Groups
-	// Lend gives the program one more processor until back is called, while
-	// system calls keep one of Go's; nil for never.
-	Lend func() (back func())
 	// Warn takes what the operator has to know of a start that goes on all the
 	// same; nil for nobody.
 	Warn func(string)
@@ -170,12 +167,7 @@ func (w *Worker) spawn(h *Host, listener *net.UnixListener) error {
 	w.cmd.Env = h.Runtime.Env(w.Profile, w.dir, os.LookupEnv)
 	w.cmd.Stdout, w.cmd.Stderr = pw, pw
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	// The thread that forks, and Go's processor with it, waits until the new
-	// process runs the other program. It waits for a processor of the machine
-	// first.
-	back := h.lend()
 	process, err := h.Confiner.Start(w.cmd, h.policy(w))
-	back()
 	pw.Close()
 	if err != nil {
 		r.Close()

@@ -78,14 +78,6 @@ type Exit struct {
 	MaxRSS int64
 }
 
-// lend is Lend, also where there is none.
-func (h *Host) lend() (back func()) {
-	if h.Lend == nil {
-		return func() {}
-	}
-	return h.Lend()
-}
-
 // Upstream is the client to a worker that is Ready or later.
 func (w *Worker) Upstream() *upstream.Client {
 	w.mu.Lock()

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"encoding/binary"
+	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -88,14 +90,18 @@ const (
 
 // identify gives the call its id.
 func (c *Call) identify(region string) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		// Without randomness the time alone still tells requests apart in a
-		// log; crypto/rand itself does not return errors.
-		id = uuid.UUID{}
-	}
-	c.RequestID = id.String()
+	c.RequestID = newRequestID(c.Start)
 	c.values = &[4]string{c.RequestID, "selvedge", region, ""}
+}
+
+// newRequestID returns a UUID of version 7 (RFC 9562, 5.7 and 6.2, method 3). It
+// is a name and no secret, so that its random bits need not come from the kernel.
+func newRequestID(at time.Time) string {
+	var id uuid.UUID
+	ms, below := at.UnixMilli(), uint64(at.Nanosecond())%uint64(time.Millisecond)
+	binary.BigEndian.PutUint64(id[:8], uint64(ms)<<16|7<<12|below>>8)
+	binary.BigEndian.PutUint64(id[8:], 1<<63|rand.Uint64()>>2)
+	return id.String()
 }
 
 // stamp puts the platform's headers into an answer, whatever it had there.

@@ -15,10 +15,11 @@ import (
 )
 
 const (
-	// watchAfter is how long a wait for the worker lasts before the client is
-	// watched as well. Watching costs five allocations, and most answers come
-	// sooner; so does nobody mind that a cancellation is seen this much later.
-	watchAfter = 20 * time.Millisecond
+	// watchAfter is how long a wait for the worker lasts at least, and twice at
+	// most, before the client is watched as well. Watching costs five allocations,
+	// and most answers come sooner; so does nobody mind that a cancellation is seen
+	// this much later.
+	watchAfter = 10 * time.Millisecond
 	// continueAfter is how long a client that expects 100 Continue is kept
 	// waiting for the worker to ask for the body, as curl does.
 	continueAfter = 1 * time.Second
@@ -194,7 +195,7 @@ func (x *exchange) attempt() (stale bool, err error) {
 			x.startUpload()
 		}
 	}
-	x.conn.SetReadDeadline(x.started.Add(watchAfter))
+	x.conn.patient(x.started, watchAfter)
 	x.rd.reset(x)
 	for range maxInformational {
 		if err := readAnswer(&x.rd, &x.ans); err != nil {

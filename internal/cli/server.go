@@ -174,6 +174,7 @@ func startServer(ctx context.Context, s Streams, cfg *config.Config, set *functi
 	signal.Notify(srv.signals, syscall.SIGINT, syscall.SIGTERM)
 	if cfg.Command == config.Serve {
 		leaveCPUs()
+		collectLater()
 	}
 	go func() { srv.served <- srv.gateway.Serve(srv.listener) }()
 	return srv, nil

@@ -158,22 +158,47 @@ func SeeAs(user uint32, look func()) {
 // will make, wait for others where processors are short. nice is that of nice(2);
 // user is 0 for the server's own.
 func LowerPriority(pid int, user uint32, nice int) {
-	set := func() {
+	eachThread(pid, user, func(id int) { _ = unix.Setpriority(unix.PRIO_PROCESS, id, nice) }) // it has ended
+}
+
+// Batch has all threads of a process of the user, and those that they will make,
+// take no processor from a thread that has one only because they were woken
+// (SCHED_BATCH, see sched(7)); with on false they do so again. It changes neither
+// their priority nor their share.
+func Batch(pid int, user uint32, on bool) {
+	policy := uint32(unix.SCHED_NORMAL)
+	if on {
+		policy = unix.SCHED_BATCH
+	}
+	eachThread(pid, user, func(id int) {
+		attr, err := unix.SchedGetAttr(id, 0)
+		if err != nil {
+			return // it has ended
+		}
+		attr.Policy = policy
+		_ = unix.SchedSetAttr(id, attr, 0)
+	})
+}
+
+// eachThread calls set for each thread of a process of the user. Threads that
+// are made later have what their maker has.
+func eachThread(pid int, user uint32, set func(id int)) {
+	all := func() {
 		for range 2 { // a thread may have made one meanwhile
 			threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 			for _, e := range threads {
 				if id, err := strconv.Atoi(e.Name()); err == nil {
-					_ = unix.Setpriority(unix.PRIO_PROCESS, id, nice) // it has ended
+					set(id)
 				}
 			}
 		}
 	}
 	if user == 0 {
-		set()
+		all()
 		return
 	}
 	// A root that lacks SYS_NICE may do so only as who the process is.
-	_ = as(user, effective, set)
+	_ = as(user, effective, all)
 }
 
 // A part of what a thread is: its users and groups, of which as changes one.

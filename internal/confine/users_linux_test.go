@@ -172,6 +172,16 @@ func TestOwnUserLimits(t *testing.T) {
 			t.Errorf("thread %d: %d %v", id, n, err)
 		}
 	}
+	for _, on := range []bool{true, false} {
+		Batch(cmd.Process.Pid, someUser, on)
+		for _, thread := range threads {
+			id, _ := strconv.Atoi(thread.Name())
+			attr, err := unix.SchedGetAttr(id, 0)
+			if err != nil || (attr.Policy == unix.SCHED_BATCH) != on || attr.Nice != 7 {
+				t.Errorf("thread %d, batch %t: %+v %v", id, on, attr, err)
+			}
+		}
+	}
 	if !UserBusy(someUser) {
 		t.Error("nobody sees its process")
 	}

@@ -17,5 +17,8 @@ func LimitFiles(int, uint32, uint64) {}
 // LowerPriority has a process wait for others.
 func LowerPriority(int, uint32, int) {}
 
+// Batch has a process take no processor from others when it is woken.
+func Batch(int, uint32, bool) {}
+
 // SeeAs calls look.
 func SeeAs(_ uint32, look func()) { look() }

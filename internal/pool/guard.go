@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -49,14 +50,16 @@ const (
 // one are replaced and finish what they have, those that reach it are stopped.
 func (p *Pool) guard(ctx context.Context) {
 	var groups []*group // used again: looking makes no garbage where nothing happens
+	pace := newPace(runtime.NumCPU())
 	every(ctx, guardEvery, func(time.Time) {
 		now := p.clock.look()
 		var used int64
 		clear(groups) // a removed one is not held for its place
 		groups = p.appendAll(groups[:0])
 		for _, g := range groups {
-			used += g.guard(now)
+			used += g.guard(now, pace)
 		}
+		pace.end()
 		p.guardBudget(groups, used, now)
 	})
 }
@@ -96,6 +99,9 @@ type ward struct {
 	// What is known of its memory and its files. Only the goroutine that looks
 	// at them uses it.
 	memory, files level
+	// load and batch are for pace.
+	load  cpuMeter
+	batch bool
 }
 
 // A level is how much of something there is.
@@ -148,12 +154,13 @@ func (l *level) over(limit int64, now time.Time) (soft, hard bool) {
 
 // guard looks at the clocks and the memory of the group's workers and returns
 // what they use of it.
-func (g *group) guard(now time.Time) (used int64) {
+func (g *group) guard(now time.Time, pace *pace) (used int64) {
 	for _, d := range g.wards(now) { // not under the lock: it takes a while
 		cpu, ok := d.w.CPU()
 		if !ok {
 			continue
 		}
+		pace.see(d, cpu, now)
 		if cpu-d.memory.cpu >= time.Millisecond || d.memory.bytes == 0 {
 			d.memory.cpu = cpu
 			if bytes, ok := d.w.Memory(); ok {

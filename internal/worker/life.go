@@ -142,6 +142,16 @@ func (w *Worker) GiveWay() {
 	}
 }
 
+// Batch says whether the worker leaves the processor to who has it when it is
+// woken, instead of taking it.
+func (w *Worker) Batch(on bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.state != Exited { // or the id could be somebody else's
+		confine.Batch(w.cmd.Process.Pid, w.user, on)
+	}
+}
+
 // Abort is Stop for a function that is being loaded: the load fails with why,
 // one line for a person.
 func (w *Worker) Abort(why string) {

@@ -2,9 +2,11 @@ package worker
 
 import (
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -68,6 +70,55 @@ func TestConsole(t *testing.T) {
 		if g.Level != w.Level || g.RequestID != w.RequestID || g.Raw || !strings.Contains(g.Text, w.Text) || (w.Text == "") != (g.Text == "") {
 			t.Errorf("record %d is %+v, want %+v", i, g, w)
 		}
+	}
+}
+
+// What a function says is told to its request whatever else is in the async
+// context, and what a function puts there itself is its own.
+func TestConsoleBesideAsyncLocalStorage(t *testing.T) {
+	t.Parallel()
+	sub := loaded(t, `
+		import { AsyncLocalStorage } from "node:async_hooks";
+		const one = new AsyncLocalStorage(), two = new AsyncLocalStorage();
+		const outside = AsyncLocalStorage.snapshot();
+		const rest = () => new Promise((r) => setTimeout(r, 5));
+		one.enterWith("top");
+		Deno.serve(async (req) => {
+			const { pathname } = new URL(req.url);
+			const before = one.getStore();
+			await one.run("1" + pathname, () => two.run("2" + pathname, async () => {
+				console.log("nested");
+				await rest();
+				console.log("nested later");
+				if (one.getStore() !== "1" + pathname || two.getStore() !== "2" + pathname) console.error("mixed up");
+				outside(() => console.log("outside"));
+			}));
+			two.enterWith("entered");
+			await rest();
+			console.log("entered");
+			return new Response([before, one.getStore(), two.getStore()].join());
+		});`)
+	var all sync.WaitGroup
+	for _, id := range []string{"a", "b", "c"} {
+		all.Go(func() {
+			if got := sub.get(t, "/fn/"+id, id); got != "top,top,entered" {
+				t.Errorf("stores before, after and entered are %q", got)
+			}
+		})
+	}
+	all.Wait()
+	count := map[string]int{}
+	for _, r := range sub.logs.all() {
+		count[r.RequestID+" "+r.Text]++
+	}
+	want := map[string]int{" outside": 3}
+	for _, id := range []string{"a", "b", "c"} {
+		for _, text := range []string{"nested", "nested later", "entered"} {
+			want[id+" "+text] = 1
+		}
+	}
+	if !maps.Equal(count, want) {
+		t.Errorf("%v, want %v", count, want)
 	}
 }
 

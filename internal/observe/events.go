@@ -47,9 +47,17 @@ func (r Request) Log(log *slog.Logger) {
 	if !enabled(log, level) {
 		return
 	}
-	kept := r // only a line that is written costs an allocation
-	emit(log, r.Time, level, "request", &kept)
+	if r.Time.IsZero() {
+		r.Time = time.Now()
+	}
+	if h, ok := log.Handler().(*jsonHandler); ok && h.request(&r, level) {
+		return
+	}
+	kept := r // only a line that needs it costs the allocation
+	emit(log, r.Time, level, requestMsg, &kept)
 }
+
+const requestMsg = "request"
 
 // A Line is one thing a function said: a call of its console, or a line of
 // output past it.

@@ -64,11 +64,10 @@ func (h *jsonHandler) Handle(_ context.Context, rec slog.Record) error {
 
 	e := entryOf(rec)
 	h.render(s, rec, e)
-	_, isRequest := e.(*Request)
 	if h.keep != nil {
 		h.keepLine(s.b, rec, e)
 	}
-	switch {
+	switch _, isRequest := e.(*Request); {
 	case h.out == nil:
 	case isRequest:
 		h.out.later(s.b)
@@ -78,35 +77,61 @@ func (h *jsonHandler) Handle(_ context.Context, rec slog.Record) error {
 	return nil
 }
 
+// request does what Handle does with the record of a request, and reports
+// whether it did: a line that is too long to be kept whole is Handle's. There
+// are as many of these lines as requests, and a Record costs as much as the
+// line.
+func (h *jsonHandler) request(r *Request, level slog.Level) bool {
+	s := getScratch()
+	defer s.free()
+
+	b := appendStart(s.b[:0], r.Time, level, r.event(), requestMsg)
+	b = append(r.appendJSON(b), h.pre...)
+	for range h.opened {
+		b = append(b, '}')
+	}
+	s.b = append(b, "}\n"...)
+	if h.keep != nil {
+		if len(s.b) > maxKept {
+			return false
+		}
+		h.keep.Keep(r.Slug, true, level, r.Time, s.b[:len(s.b)-1])
+	}
+	if h.out != nil {
+		h.out.later(s.b)
+	}
+	return true
+}
+
+// appendStart appends what all lines begin with.
+func appendStart(b []byte, at time.Time, level slog.Level, event, msg string) []byte {
+	b = append(b, '{')
+	if !at.IsZero() {
+		b = append(b, `"time":"`...)
+		b = appendTime(b, at)
+		b = append(b, `",`...)
+	}
+	b = append(b, `"level":"`...)
+	b = append(b, level.String()...)
+	b = append(b, `","event":`...)
+	b = appendString(b, event)
+	b = append(b, `,"msg":`...)
+	return appendString(b, msg)
+}
+
 // render puts the record's line into s.b.
 func (h *jsonHandler) render(s *scratch, rec slog.Record, e entry) {
 	event := "server"
 	if e != nil {
 		event = e.event()
 	}
-	b := append(s.b[:0], '{')
-	if !rec.Time.IsZero() {
-		b = append(b, `"time":"`...)
-		b = appendTime(b, rec.Time)
-		b = append(b, `",`...)
-	}
-	b = append(b, `"level":"`...)
-	b = append(b, rec.Level.String()...)
-	b = append(b, `","event":`...)
-	b = appendString(b, event)
-	b = append(b, `,"msg":`...)
-	b = appendString(b, rec.Message)
-
+	b := appendStart(s.b[:0], rec.Time, rec.Level, event, rec.Message)
 	opened := h.opened
 	if e != nil {
 		// Before what WithAttrs gave: an entry is in no group.
-		if r, ok := e.(*Request); ok {
-			b = r.appendJSON(b)
-		} else {
-			s.attrs = e.attrs(s.attrs[:0])
-			for _, a := range s.attrs {
-				b = appendAttr(b, a)
-			}
+		s.attrs = e.attrs(s.attrs[:0])
+		for _, a := range s.attrs {
+			b = appendAttr(b, a)
 		}
 		b = append(b, h.pre...)
 	} else {

@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 )
@@ -259,6 +260,14 @@ func appendAny(b []byte, x any) (out []byte) {
 	return append(b, bytes.TrimRight(buf.Bytes(), "\n")...)
 }
 
+// verbatim are the bytes that stand for themselves in a JSON string.
+var verbatim = func() (t [256]bool) {
+	for c := byte(' '); c < 0x7f; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
+
 const hexDigits = "0123456789abcdef"
 
 // appendString appends a JSON string. It escapes more than it must: control
@@ -269,7 +278,7 @@ func appendString(b []byte, s string) []byte {
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= ' ' && c < 0x7f && c != '"' && c != '\\' {
+		if verbatim[c] {
 			i++
 			continue
 		}
@@ -306,11 +315,25 @@ func appendString(b []byte, s string) []byte {
 
 // appendTime appends a time in the format jsonTime.
 func appendTime(b []byte, t time.Time) []byte {
-	t = t.UTC()
-	b = t.AppendFormat(b, time.RFC3339) // the format the library is quick at
+	sec := lastSecond.Load()
+	if unix := t.Unix(); sec == nil || sec.unix != unix {
+		sec = &second{unix: unix}
+		sec.text = t.UTC().AppendFormat(sec.room[:0], "2006-01-02T15:04:05.")
+		lastSecond.Store(sec)
+	}
 	ms := t.Nanosecond() / 1e6
-	return append(b[:len(b)-1], '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')
+	b = append(b, sec.text...)
+	return append(b, byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')
 }
+
+// A second is its text, which many lines have in common.
+type second struct {
+	unix int64
+	text []byte
+	room [24]byte
+}
+
+var lastSecond atomic.Pointer[second]
 
 // appendJSON appends what attrs returns, without the values in between: every
 // request has such a line. A test holds the two together.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -17,7 +18,7 @@ func BenchmarkVerify(b *testing.B) {
 		b.Run("again/"+bc.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, f := v.Verify(context.Background(), h); f != nil {
+				if _, f := v.Verify(context.Background(), h, time.Now()); f != nil {
 					b.Fatal(f)
 				}
 			}
@@ -26,7 +27,7 @@ func BenchmarkVerify(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					v.Verify(context.Background(), h)
+					v.Verify(context.Background(), h, time.Now())
 				}
 			})
 		})

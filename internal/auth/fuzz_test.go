@@ -46,7 +46,7 @@ func FuzzVerify(f *testing.F) {
 		if apikey != "" {
 			h["Apikey"] = []string{apikey}
 		}
-		id, failure := v.Verify(context.Background(), h)
+		id, failure := v.Verify(context.Background(), h, time.Now())
 		if (failure == nil) == (id == Identity{}) {
 			t.Fatalf("both or neither: %+v, %v", id, failure)
 		}

@@ -27,13 +27,14 @@ var methods = map[string]jwt.SigningMethod{
 
 // Verify decides whether a request with the headers h may call a function. It
 // looks at Authorization and, where that is missing, at apikey. The context
-// bounds the wait for a key set. Exactly one of Identity and Failure is set.
-func (v *Verifier) Verify(ctx context.Context, h http.Header) (Identity, *Failure) {
+// bounds the wait for a key set; at is when the request came, which the token's
+// times are compared with. Exactly one of Identity and Failure is set.
+func (v *Verifier) Verify(ctx context.Context, h http.Header, at time.Time) (Identity, *Failure) {
 	token, failure := credential(h)
 	if failure != nil {
 		return Identity{}, failure
 	}
-	return v.VerifyToken(ctx, token)
+	return v.verify(ctx, token, at)
 }
 
 // credential finds what the caller presents. Headers that were sent twice are
@@ -58,8 +59,12 @@ func credential(h http.Header) (string, *Failure) {
 	return "", missing()
 }
 
-// VerifyToken is Verify for a bare token or API key.
+// VerifyToken is Verify for a bare token or API key, now.
 func (v *Verifier) VerifyToken(ctx context.Context, token string) (Identity, *Failure) {
+	return v.verify(ctx, token, time.Now())
+}
+
+func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (Identity, *Failure) {
 	if len(token) > MaxToken {
 		return Identity{}, malformed(fmt.Sprintf("it has %d bytes, more than %d", len(token), MaxToken))
 	}
@@ -71,7 +76,6 @@ func (v *Verifier) VerifyToken(ctx context.Context, token string) (Identity, *Fa
 	if id, ok := v.apiKey(&digest); ok {
 		return id, nil
 	}
-	now := time.Now()
 	if id, ok := v.remembered(&digest, now); ok {
 		return id, nil
 	}

@@ -45,7 +45,7 @@ func TestHeaders(t *testing.T) {
 		{"secret key as bearer", bearer(testSecretKey), "", "service_role"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			id, f := v.Verify(context.Background(), tc.h)
+			id, f := v.Verify(context.Background(), tc.h, time.Now())
 			switch {
 			case tc.code == "" && (f != nil || id.Role != tc.role):
 				t.Errorf("got %+v, %v", id, f)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"github.com/selvedge-dev/selvedge/internal/auth"
 	"github.com/selvedge-dev/selvedge/internal/function"
@@ -11,7 +12,7 @@ import (
 
 // A Verifier decides who may call; an *auth.Verifier is one.
 type Verifier interface {
-	Verify(ctx context.Context, h http.Header) (auth.Identity, *auth.Failure)
+	Verify(ctx context.Context, h http.Header, at time.Time) (auth.Identity, *auth.Failure)
 }
 
 // Authenticate lets only callers through whom v accepts, to functions for
@@ -29,7 +30,7 @@ func Authenticate(v Verifier, verifyJWT func(slug string) bool, requireAuth bool
 	return func(next Handler) Handler {
 		return func(w http.ResponseWriter, r *http.Request, c *Call) {
 			if r.Method != http.MethodOptions && verifyJWT(c.Route.Slug) {
-				id, failure := v.Verify(r.Context(), r.Header)
+				id, failure := v.Verify(r.Context(), r.Header, c.Start)
 				if failure != nil {
 					c.Err = failure
 					unauthorized(w, c, failure)

@@ -24,13 +24,14 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request, c *Call) {
 	for retried := false; ; retried = true {
 		asked := time.Now()
 		lease, err := s.opts.Invoker.Acquire(r.Context(), c.Route.Slug)
-		c.queued += time.Since(asked)
+		waited := time.Since(asked)
+		c.queued += waited
 		if err != nil {
 			s.refuseAcquire(w, r, c, err)
 			return
 		}
 		idle := lease.RequestIdle()
-		err = s.forward(w, r, c, lease)
+		err = s.forward(w, r, c, lease, asked.Add(waited))
 		if err == nil {
 			return
 		}
@@ -45,8 +46,9 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request, c *Call) {
 	}
 }
 
-// forward carries the request to the lease's worker and gives the lease back.
-func (s *Server) forward(w http.ResponseWriter, r *http.Request, c *Call, lease Lease) error {
+// forward carries the request to the worker of the lease, which was given out at
+// the time at, and gives the lease back.
+func (s *Server) forward(w http.ResponseWriter, r *http.Request, c *Call, lease Lease, at time.Time) error {
 	defer lease.Release()
 	c.executedBy(lease.ExecutionID(), w.Header())
 	seen := &c.origin
@@ -66,6 +68,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, c *Call, lease 
 	}
 	c.open = &s.metrics.open
 	res, err := lease.Upstream().Forward(w, r, upstream.Options{
+		At:        at,
 		Path:      c.Route.Target,
 		Absolute:  lease.Absolute(),
 		Scheme:    seen.scheme,

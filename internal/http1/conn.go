@@ -170,11 +170,11 @@ func (c *conn) rest() {
 // await waits for the first byte of a request and reports whether there is to
 // be an answer.
 func (c *conn) await(first bool) bool {
-	patience := c.server.IdleTimeout
+	patience, at := c.server.IdleTimeout, now()
 	if first {
 		patience = c.server.ReadHeaderTimeout
 	} else {
-		c.since.Store(int64(now()))
+		c.since.Store(int64(at))
 		c.state.Store(int32(connIdle))
 		if c.server.closing.Load() && c.r == c.w {
 			return false
@@ -187,7 +187,7 @@ func (c *conn) await(first bool) bool {
 	}
 	if c.r == c.w {
 		c.r, c.w = 0, 0
-		c.armRead(patience)
+		c.arm(&c.readDeadline, at, patience, c.nc.SetReadDeadline)
 		n, err := c.io.Read(c.buf)
 		if err != nil {
 			return false
@@ -203,10 +203,10 @@ func (c *conn) await(first bool) bool {
 
 // armRead sees to it that a read waits at least for patience; 0 means for ever.
 func (c *conn) armRead(patience time.Duration) {
-	c.arm(&c.readDeadline, patience, c.nc.SetReadDeadline)
+	c.arm(&c.readDeadline, now(), patience, c.nc.SetReadDeadline)
 }
 
-func (c *conn) arm(deadline *clock, patience time.Duration, set func(time.Time) error) {
+func (c *conn) arm(deadline *clock, at clock, patience time.Duration, set func(time.Time) error) {
 	if patience <= 0 {
 		if *deadline != noDeadline {
 			*deadline = noDeadline
@@ -214,9 +214,8 @@ func (c *conn) arm(deadline *clock, patience time.Duration, set func(time.Time) 
 		}
 		return
 	}
-	t := now()
-	if left := time.Duration(*deadline - t); left < patience || left > patience+slack {
-		*deadline = t + clock(patience+slack)
+	if left := time.Duration(*deadline - at); left < patience || left > patience+slack {
+		*deadline = at + clock(patience+slack)
 		set(epoch.Add(time.Duration(*deadline)))
 	}
 }

@@ -395,19 +395,20 @@ func (w *response) send(parts ...[]byte) error {
 		w.err = ErrStopped
 		return w.err
 	}
-	if c.server.WriteTimeout > 0 && !c.ownWrite.Load() {
-		c.arm(&c.writeDeadline, c.server.WriteTimeout, c.nc.SetWriteDeadline)
-	}
-	var err error
 	first := w.buf[w.from:]
 	if !w.committed {
 		first = nil // a 1xx is sent ahead of it
 	}
+	if len(first) == 0 && len(parts) == 0 {
+		return nil // Write has sent all
+	}
+	if c.server.WriteTimeout > 0 && !c.ownWrite.Load() {
+		c.arm(&c.writeDeadline, now(), c.server.WriteTimeout, c.nc.SetWriteDeadline)
+	}
+	var err error
 	switch {
 	case len(parts) == 0:
-		if len(first) > 0 {
-			_, err = c.io.Write(first)
-		}
+		_, err = c.io.Write(first)
 	case len(first) == 0 && len(parts) == 1:
 		_, err = c.io.Write(parts[0])
 	default:

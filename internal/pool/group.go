@@ -70,7 +70,6 @@ type member struct {
 	leaving          string // the reason, while it does so until it is replaced
 	finishing        bool
 	idleSince        time.Time
-	load             cpuMeter
 	leases           list[Lease, *Lease] // in the order they were given out
 	account          account
 	detail           string               // says more of the reason

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/selvedge-dev/selvedge/internal/function"
@@ -102,6 +103,7 @@ type ward struct {
 	// load and batch are for pace.
 	load  cpuMeter
 	batch bool
+	busy  atomic.Bool // it used at least busyShare of a core of late
 }
 
 // A level is how much of something there is.

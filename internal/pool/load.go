@@ -20,14 +20,10 @@ type cpuMeter struct {
 
 // sample updates the meter at most once a window. used is the process's total
 // CPU time.
-func (c *cpuMeter) sample(now time.Time, read func() (time.Duration, bool)) float64 {
+func (c *cpuMeter) sample(now time.Time, used time.Duration) float64 {
 	passed := now.Sub(c.at)
 	if passed < busyWindow {
 		return c.share
-	}
-	used, ok := read()
-	if !ok {
-		return 0
 	}
 	if !c.at.IsZero() && passed < 10*busyWindow {
 		c.share = float64(used-c.used) / float64(passed)
@@ -39,12 +35,7 @@ func (c *cpuMeter) sample(now time.Time, read func() (time.Duration, bool)) floa
 }
 
 // busy reports whether the member has more to do than one core allows. It is
-// asked on each request and by the reaper, so that there is a measurement to
-// compare with also where requests are few and long.
+// asked on each request, so the guard measures.
 func (m *member) busy() bool {
-	if m.inFlight == 0 {
-		return false
-	}
-	share := m.load.sample(time.Now(), m.w.CPU)
-	return m.inFlight >= busyInFlight && share >= busyShare
+	return m.inFlight >= busyInFlight && m.ward.busy.Load()
 }

@@ -18,7 +18,8 @@ const (
 	restlessShare = 0.9
 )
 
-// A pace decides in rounds which workers wait so.
+// A pace decides in rounds which workers wait so. On the way it notes which
+// are busy.
 type pace struct {
 	most     int // restless workers, less than
 	restless int // in this round
@@ -29,7 +30,8 @@ func newPace(processors int) *pace { return &pace{most: (processors + 1) / 2} }
 
 // see looks at a worker that has used so much processor time.
 func (p *pace) see(d *ward, cpu time.Duration, now time.Time) {
-	share := d.load.sample(now, func() (time.Duration, bool) { return cpu, true })
+	share := d.load.sample(now, cpu)
+	d.busy.Store(share >= busyShare)
 	if share >= restlessShare {
 		p.restless++
 	}

@@ -36,7 +36,7 @@ func TestBusyWorkersLeaveProcessors(t *testing.T) {
 		now = now.Add(busyWindow)
 		cpu += time.Duration(c.share * float64(busyWindow))
 		if i == 0 {
-			d.load.sample(now.Add(-busyWindow), func() (time.Duration, bool) { return 0, true })
+			d.load.sample(now.Add(-busyWindow), 0)
 		}
 		p.see(d, cpu, now)
 		if c.restless {

@@ -77,34 +77,23 @@ func TestBackoffRefusal(t *testing.T) {
 func TestCPUMeter(t *testing.T) {
 	type step struct {
 		after, used time.Duration
-		gone        bool
 		want        float64
-		reads       bool
 	}
 	const ms = time.Millisecond
 	for name, steps := range map[string][]step{
-		"the first look measures nothing": {{0, 900 * ms, false, 0, true}},
-		"half a core":                     {{0, 0, false, 0, true}, {200 * ms, 100 * ms, false, 0.5, true}},
-		"not more often than the window": {
-			{0, 0, false, 0, true}, {100 * ms, 80 * ms, false, 0.8, true},
-			{99 * ms, 0, false, 0.8, false}, {1 * ms, 0, false, 0, true},
-		},
-		"more than a core, with helper threads": {{0, 0, false, 0, true}, {100 * ms, 250 * ms, false, 2.5, true}},
-		"after a second nothing can be said":    {{0, 0, false, 0, true}, {1000 * ms, 1000 * ms, false, 0, true}, {100 * ms, 90 * ms, false, 0.9, true}},
-		"a process that is gone":                {{0, 0, false, 0, true}, {100 * ms, 0, true, 0, true}},
+		"the first look measures nothing":       {{0, 900 * ms, 0}},
+		"half a core":                           {{0, 0, 0}, {200 * ms, 100 * ms, 0.5}},
+		"not more often than the window":        {{0, 0, 0}, {100 * ms, 80 * ms, 0.8}, {99 * ms, 0, 0.8}, {1 * ms, 0, 0}},
+		"more than a core, with helper threads": {{0, 0, 0}, {100 * ms, 250 * ms, 2.5}},
+		"after a second nothing can be said":    {{0, 0, 0}, {1000 * ms, 1000 * ms, 0}, {100 * ms, 90 * ms, 0.9}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var c cpuMeter
 			now, used := time.Unix(1000, 0), time.Duration(0)
 			for i, s := range steps {
 				now, used = now.Add(s.after), used+s.used
-				reads := false
-				got := c.sample(now, func() (time.Duration, bool) {
-					reads = true
-					return used, !s.gone
-				})
-				if got != s.want || reads != s.reads {
-					t.Errorf("step %d: share %v, read %t; want %v, %t", i, got, reads, s.want, s.reads)
+				if got := c.sample(now, used); got != s.want {
+					t.Errorf("step %d: share %v, want %v", i, got, s.want)
 				}
 			}
 		})

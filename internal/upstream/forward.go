@@ -38,6 +38,8 @@ type Field struct{ Name, Value string }
 
 // Options say how one request is forwarded.
 type Options struct {
+	// At is the present time, zero where the caller has not just asked for it.
+	At time.Time
 	// Path is the path and query to send, byte for byte; it begins with "/".
 	Path string
 	// Absolute sends the target in absolute form, as Deno.serve needs in order
@@ -162,6 +164,7 @@ func (x *exchange) run() error {
 			return err
 		}
 	}
+	x.o.At = time.Time{} // it has passed
 	patience := x.o.FirstByte
 	if patience <= 0 {
 		patience = dialPatience
@@ -180,7 +183,9 @@ func (x *exchange) run() error {
 func (x *exchange) attempt() (stale bool, err error) {
 	x.clean, x.inBody = false, false
 	defer x.settle()
-	x.started = time.Now()
+	if x.started = x.o.At; x.started.IsZero() {
+		x.started = time.Now()
+	}
 	x.unsent = !x.uploads() // the head goes out with the first read
 	if !x.unsent {
 		if _, err := x.conn.Write(x.head); err != nil {

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -94,12 +95,33 @@ func TestTLS(t *testing.T) {
 		nc.Close()
 		t.Error("TLS 1.1 is spoken")
 	}
-	// Without TLS there is nothing to be had.
-	nc, r := s.dial("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n")
-	if line, err := r.ReadString('\n'); err == nil && strings.HasPrefix(line, "HTTP/1.1 200") {
-		t.Errorf("got %q", line)
+}
+
+// Without TLS there is nothing to be had but the reason.
+func TestPlainHTTPWhereTLSIsSpoken(t *testing.T) {
+	dir := t.TempDir()
+	writeCertificate(t, dir, "one", time.Now().Add(time.Hour))
+	s := startSecureSite(t, &fakePool{}, dir)
+	for _, start := range []string{"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"} {
+		nc, r := s.dial(start)
+		res, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Errorf("%.7s: %v", start, err)
+			continue
+		}
+		body, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != 400 || !res.Close || res.Header.Get("Sb-Error-Code") != "BAD_REQUEST" || !strings.Contains(string(body), "https://") {
+			t.Errorf("%.7s: %s %v %q %v", start, res.Status, res.Header, body, err)
+		}
+		nc.Close()
 	}
-	nc.Close()
+	for _, start := range []string{"\x00\x00\x00\x00\x00", "\x16\x03\x01\x00\x05hello"} {
+		nc, r := s.dial(start)
+		if got, _ := io.ReadAll(r); strings.Contains(string(got), "HTTP") {
+			t.Errorf("%q is answered with %q", start, got)
+		}
+		nc.Close()
+	}
 }
 
 // A client that does not shake hands costs no more than one that does not

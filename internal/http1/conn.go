@@ -190,6 +190,9 @@ func (c *conn) await(first bool) bool {
 		c.arm(&c.readDeadline, at, patience, c.nc.SetReadDeadline)
 		n, err := c.io.Read(c.buf)
 		if err != nil {
+			if first {
+				c.refusePlain(err)
+			}
 			return false
 		}
 		c.w = n
@@ -427,6 +430,20 @@ func (c *conn) refuse(refusal *Refusal, raw []byte) {
 	if w.end(true) {
 		c.linger()
 	}
+}
+
+// refusePlain tells who speaks HTTP where TLS is spoken: to be hung up on says
+// nothing. err is what the handshake failed with.
+func (c *conn) refusePlain(err error) {
+	var other tls.RecordHeaderError
+	if !errors.As(err, &other) || other.Conn == nil {
+		return
+	}
+	if method, _, _ := bytes.Cut(other.RecordHeader[:], []byte(" ")); !isToken(string(method)) {
+		return // it is something else
+	}
+	c.io = sockio.New(other.Conn)
+	c.refuse(errPlain, nil)
 }
 
 // The begin of HTTP/2 without TLS (RFC 9113, 3.4), as far as it is a head.

@@ -41,6 +41,7 @@ var (
 	errOldCoding    = malformed("Transfer-Encoding in HTTP/1.0")                                            // 6.1
 	errCoding       = &Refusal{501, "NOT_IMPLEMENTED", "Transfer-Encoding is not understood"}               // 6.1
 	errVersion      = &Refusal{505, "HTTP_VERSION_NOT_SUPPORTED", "HTTP version is not supported"}          // 2.3
+	errPlain        = &Refusal{400, "BAD_REQUEST", "HTTP was sent where HTTPS is spoken: call https://"}    // RFC 9110, 4.2.2
 	errTargetLong   = &Refusal{414, "URI_TOO_LONG", "Request target is too long"}                           // 3
 	errHeadLong     = &Refusal{431, "HEADERS_TOO_LARGE", "Request headers are too large"}                   // RFC 6585, 5
 	errSlowHead     = &Refusal{408, "REQUEST_TIMEOUT", "Request headers took too long"}                     // RFC 9110, 15.5.9

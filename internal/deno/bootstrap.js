@@ -96,31 +96,37 @@
     }
   }
   Object.setPrototypeOf(Context.prototype, null);
-  const getCall = () => getAsyncContext()?.call;
+  const getCall = () => toCall(getAsyncContext()?.call);
   function enterCall(call) {
     const before = getAsyncContext();
     setAsyncContext(before === undefined ? new Context(call) : { __proto__: null, ...before, call });
     return before;
   }
 
+  // Node's modules show the context to functions, so a call's parts are private,
+  // and what is in a call's place may not be one.
   class Call {
-    id; // read only when something is logged: most calls log nothing
+    #request;
+    #id; // read only when something is logged: most calls log nothing
     constructor(request) {
-      this.request = request;
+      this.#request = request;
     }
-  }
-
-  function idOf(call) {
-    if (call.id === undefined) {
-      try {
-        call.id = headerGet(headersOf(call.request), "sb-request-id") ?? "-";
-      } catch {
-        call.id = "-"; // the request is over and its headers are gone
+    static from(x) {
+      return typeof x === "object" && x !== null && #id in x ? x : undefined;
+    }
+    static idOf(call) {
+      if (call.#id === undefined) {
+        try {
+          call.#id = headerGet(headersOf(call.#request), "sb-request-id") ?? "-";
+        } catch {
+          call.#id = "-"; // the request is over and its headers are gone
+        }
+        call.#request = undefined;
       }
-      call.request = undefined;
+      return call.#id;
     }
-    return call.id;
   }
+  const { from: toCall, idOf } = Call;
 
   class Info {
     #request;

@@ -115,6 +115,18 @@ func TestPlainHTTPWhereTLSIsSpoken(t *testing.T) {
 		}
 		nc.Close()
 	}
+	// An answer that is closed upon too soon is lost where a body still comes.
+	body := strings.Repeat("x", 1<<20)
+	for range 10 {
+		res, err := http.Post("http://"+s.addr+"/hello", "text/plain", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != 400 {
+			t.Errorf("a long body is answered with %s", res.Status)
+		}
+	}
 	for _, start := range []string{"\x00\x00\x00\x00\x00", "\x16\x03\x01\x00\x05hello"} {
 		nc, r := s.dial(start)
 		if got, _ := io.ReadAll(r); strings.Contains(string(got), "HTTP") {

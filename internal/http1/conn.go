@@ -132,7 +132,7 @@ func (c *conn) serve() {
 			}
 		}
 		if refusal != nil {
-			c.refuse(refusal, raw)
+			c.refuse(refusal, raw, c.nc)
 			break
 		}
 		if !c.handle() {
@@ -373,7 +373,7 @@ func (c *conn) settle(whole bool) bool {
 	case c.response.keepAlive && (!left || c.drain(b)):
 		return true
 	case left || c.r < c.w:
-		c.linger()
+		c.linger(c.nc)
 	}
 	return false
 }
@@ -395,21 +395,21 @@ func (c *conn) drain(b *body) bool {
 }
 
 // linger reads what the client still sends until it has seen the end of the
-// answer.
-func (c *conn) linger() {
-	if half, ok := c.nc.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
+// answer. nc is the connection, or what is under it.
+func (c *conn) linger(nc net.Conn) {
+	if half, ok := nc.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
 		return
 	}
 	c.endRead(lingerPatience)
 	for until := now() + clock(lingerLimit); now() < until && !c.server.closing.Load(); c.armRead(lingerPatience) {
-		if _, err := c.nc.Read(c.buf); err != nil {
+		if _, err := nc.Read(c.buf); err != nil {
 			return
 		}
 	}
 }
 
 // refuse answers a request that the handler does not see.
-func (c *conn) refuse(refusal *Refusal, raw []byte) {
+func (c *conn) refuse(refusal *Refusal, raw []byte, nc net.Conn) {
 	c.setRequest()
 	q := c.request
 	q.forget()
@@ -428,7 +428,7 @@ func (c *conn) refuse(refusal *Refusal, raw []byte) {
 	w.WriteHeader(refusal.Status)
 	w.WriteString(`{"code":"` + refusal.Code + `","message":"` + refusal.Message + `"}`)
 	if w.end(true) {
-		c.linger()
+		c.linger(nc)
 	}
 }
 
@@ -443,7 +443,7 @@ func (c *conn) refusePlain(err error) {
 		return // it is something else
 	}
 	c.io = sockio.New(other.Conn)
-	c.refuse(errPlain, nil)
+	c.refuse(errPlain, nil, other.Conn)
 }
 
 // The begin of HTTP/2 without TLS (RFC 9113, 3.4), as far as it is a head.

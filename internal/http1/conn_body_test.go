@@ -32,6 +32,20 @@ func TestExpectContinue(t *testing.T) {
 		}
 		c.open()
 	})
+	t.Run("on a connection that has rested for longer than a write may take", func(t *testing.T) {
+		s := startSite(t, echo, func(s *Server) { s.WriteTimeout = 10 * time.Millisecond })
+		c := s.dial("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		c.answer("GET")
+		time.Sleep(10*time.Millisecond + slack)
+		c.send(expecting)
+		if raw := c.raw(); raw != "HTTP/1.1 100 Continue\r\n\r\n" {
+			t.Errorf("got %q", raw)
+		}
+		c.send("abc")
+		if _, body := c.answer("POST"); body != "abc" {
+			t.Errorf("got %q", body)
+		}
+	})
 	t.Run("not when the body is there", func(t *testing.T) {
 		s := startSite(t, echo, nil)
 		c := s.dial(expecting + "abc")

@@ -182,10 +182,15 @@ func (w *response) inviteBody() error {
 		return nil
 	}
 	w.awaiting = false
-	if w.c.r < w.c.w {
+	c := w.c
+	if c.r < c.w {
 		return nil
 	}
-	_, err := w.c.nc.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
+	if c.server.WriteTimeout > 0 && !c.ownWrite.Load() {
+		// writeDeadline is the handler's goroutine's; it holds no longer than this.
+		c.nc.SetWriteDeadline(time.Now().Add(c.server.WriteTimeout + slack))
+	}
+	_, err := c.nc.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
 	return err
 }
 

@@ -100,10 +100,19 @@ type ward struct {
 	// What is known of its memory and its files. Only the goroutine that looks
 	// at them uses it.
 	memory, files level
-	// load and batch are for pace.
-	load  cpuMeter
-	batch bool
-	busy  atomic.Bool // it used at least busyShare of a core of late
+	// load, serves and batch are for pace.
+	load   cpuMeter
+	serves bool
+	batch  bool
+	busy   atomic.Bool // requests took at least busyShare of a core of late
+}
+
+// begin measures afresh once the worker serves: what loading took says nothing
+// of the requests to come.
+func (d *ward) begin() {
+	if !d.serves {
+		d.serves, d.load = true, cpuMeter{}
+	}
 }
 
 // A level is how much of something there is.
@@ -217,8 +226,11 @@ func (g *group) wards(now time.Time) []*ward {
 		if m.exceeded != nil || m.w.State() >= worker.Stopping {
 			continue
 		}
-		if !now.IsZero() && g.slug != g.p.opts.Inspect { // a debugger takes its time
-			g.guardClocks(m, now)
+		if !now.IsZero() {
+			m.ward.begin()
+			if g.slug != g.p.opts.Inspect { // a debugger takes its time
+				g.guardClocks(m, now)
+			}
 		}
 		all = append(all, m.ward)
 	}

@@ -31,7 +31,7 @@ func newPace(processors int) *pace { return &pace{most: (processors + 1) / 2} }
 // see looks at a worker that has used so much processor time.
 func (p *pace) see(d *ward, cpu time.Duration, now time.Time) {
 	share := d.load.sample(now, cpu)
-	d.busy.Store(share >= busyShare)
+	d.busy.Store(d.serves && share >= busyShare)
 	if share >= restlessShare {
 		p.restless++
 	}

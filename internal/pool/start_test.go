@@ -163,6 +163,32 @@ func TestScaleOutUnderCPULoad(t *testing.T) {
 			t.Errorf("%d workers", n)
 		}
 	})
+	t.Run("busy only while it loads", func(t *testing.T) {
+		s := newStand(t)
+		s.serve("fn", `
+			for (const end = performance.now() + 500; performance.now() < end;);
+			Deno.serve(async () => {
+				await new Promise((r) => setTimeout(r, 300));
+				return new Response();
+			});`, limits(func(l *function.Limits) { l.MaxWorkers = 2 }))
+		var all []chan struct{}
+		for range 3 {
+			done := make(chan struct{})
+			all = append(all, done)
+			go func() {
+				defer close(done)
+				if _, err := s.try(within(t, soon), "fn"); err != nil {
+					t.Error(describe(err))
+				}
+			}()
+		}
+		for _, done := range all {
+			<-done
+		}
+		if n := s.starter.count(); n != 1 {
+			t.Errorf("%d processes for requests that only wait", n)
+		}
+	})
 	t.Run("long requests far apart", func(t *testing.T) {
 		s := newStand(t)
 		s.serve("fn", `Deno.serve(() => {

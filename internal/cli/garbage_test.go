@@ -15,6 +15,31 @@ func TestGarbageIsCollectedLater(t *testing.T) {
 	}
 }
 
+func TestGarbageIsCollectedLaterUnderLoadOnly(t *testing.T) {
+	var c collection
+	now, allocated := time.Unix(1000, 0), uint64(0)
+	for i, s := range []struct {
+		after time.Duration
+		bytes uint64
+		want  int
+	}{
+		{0, 100 << 20, 100}, // since when is not known
+		{10 * time.Second, 4 << 20, 100},
+		{time.Second, 7 << 20, 100},
+		{100 * time.Millisecond, 1 << 20, 400},
+		{time.Second, 5 << 20, 400}, // not less yet
+		{time.Second, 3 << 20, 100},
+		{time.Second, 5 << 20, 100}, // nor again
+		{0, 1 << 20, 400},
+		{2 * time.Minute, 16 << 20, 100},
+	} {
+		now, allocated = now.Add(s.after), allocated+s.bytes
+		if p := c.next(3<<20, allocated, now); p != s.want {
+			t.Errorf("step %d: %d %%, want %d", i, p, s.want)
+		}
+	}
+}
+
 func TestEveryCollectionIsFollowed(t *testing.T) {
 	t.Setenv("GOGC", "")
 	before := debug.SetGCPercent(100)
@@ -25,18 +50,27 @@ func TestEveryCollectionIsFollowed(t *testing.T) {
 		debug.SetGCPercent(p)
 		return p
 	}
-	for _, hold := range []int{0, 32 << 20, 0} {
-		held := make([]byte, hold)
+	for _, s := range []struct {
+		hold int
+		load bool
+	}{{0, true}, {32 << 20, true}, {0, true}, {0, false}} {
+		held := make([]byte, s.hold)
 		for i := range held {
 			held[i] = 1
 		}
-		for deadline := time.Now().Add(10 * time.Second); (percent() == 100) != (hold > 0); {
+		want := s.load && s.hold == 0
+		for deadline := time.Now().Add(10 * time.Second); (percent() > 100) != want; {
 			if time.Now().After(deadline) {
-				t.Fatalf("%d %% with %d bytes held", percent(), hold)
+				t.Fatalf("%d %% with %d bytes held, load %t", percent(), s.hold, s.load)
+			}
+			if s.load {
+				waste = make([]byte, 1<<20)
 			}
 			runtime.GC()
-			time.Sleep(time.Millisecond)
+			time.Sleep(5 * time.Millisecond)
 		}
 		runtime.KeepAlive(held)
 	}
 }
+
+var waste []byte

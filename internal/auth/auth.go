@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -103,7 +102,7 @@ type Verifier struct {
 // An apiKey is kept and compared by its digest, so that the comparison takes
 // the same time whatever the key's length.
 type apiKey struct {
-	digest   [sha256.Size]byte
+	digest   digest
 	identity Identity
 }
 
@@ -129,7 +128,7 @@ func New(o Options) (*Verifier, error) {
 				return nil, fmt.Errorf("%s: the key %q does not start with %s", add.variable, name, add.prefix)
 			}
 			add.identity.KeyName = name
-			v.apiKeys = append(v.apiKeys, apiKey{sha256.Sum256([]byte(key)), add.identity})
+			v.apiKeys = append(v.apiKeys, apiKey{digestOf(key), add.identity})
 			usable = true
 		}
 	}

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"crypto/sha256"
 	"sync"
 	"time"
 )
@@ -13,12 +12,12 @@ type cache struct {
 	size int
 
 	mu      sync.Mutex
-	entries map[[sha256.Size]byte]*entry
+	entries map[digest]*entry
 	ring    entry // ring.next is the newest, ring.prev the oldest
 }
 
 type entry struct {
-	digest     [sha256.Size]byte
+	digest     digest
 	identity   Identity
 	keys       *keySet // that verified it, nil for the secret
 	next, prev *entry
@@ -28,17 +27,17 @@ func newCache(size int) *cache {
 	if size <= 0 {
 		size = DefaultCacheSize
 	}
-	c := &cache{size: size, entries: map[[sha256.Size]byte]*entry{}}
+	c := &cache{size: size, entries: map[digest]*entry{}}
 	c.ring.next, c.ring.prev = &c.ring, &c.ring
 	return c
 }
 
 // get returns a token's identity and the key set that verified it, unless the
 // token has expired since.
-func (c *cache) get(digest *[sha256.Size]byte, now time.Time) (Identity, *keySet, bool) {
+func (c *cache) get(sum *digest, now time.Time) (Identity, *keySet, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.entries[*digest]
+	e := c.entries[*sum]
 	if e == nil {
 		return Identity{}, nil, false
 	}
@@ -52,19 +51,19 @@ func (c *cache) get(digest *[sha256.Size]byte, now time.Time) (Identity, *keySet
 }
 
 // put remembers a token. Without a cache it is a no-op.
-func (c *cache) put(digest [sha256.Size]byte, id Identity, keys *keySet) {
+func (c *cache) put(sum digest, id Identity, keys *keySet) {
 	if c == nil {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if had := c.entries[digest]; had != nil {
+	if had := c.entries[sum]; had != nil {
 		c.remove(had)
 	} else if len(c.entries) >= c.size {
 		c.remove(c.ring.prev)
 	}
-	e := &entry{digest: digest, identity: id, keys: keys}
-	c.entries[digest] = e
+	e := &entry{digest: sum, identity: id, keys: keys}
+	c.entries[sum] = e
 	c.link(e)
 }
 

@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"sync"
 	"testing"
@@ -14,18 +13,18 @@ import (
 
 func TestCacheIsBoundedAndKeepsWhatIsUsed(t *testing.T) {
 	c := newCache(3)
-	digest := func(i int) [sha256.Size]byte { return sha256.Sum256([]byte{byte(i)}) }
+	sum := func(i int) digest { return digestOf(string(byte(i))) }
 	for i := range 3 {
-		c.put(digest(i), Identity{Subject: fmt.Sprint(i)}, nil)
+		c.put(sum(i), Identity{Subject: fmt.Sprint(i)}, nil)
 	}
-	d := digest(0)
+	d := sum(0)
 	if id, _, ok := c.get(&d, time.Now()); !ok || id.Subject != "0" {
 		t.Fatalf("got %+v, %v", id, ok)
 	}
-	c.put(digest(3), Identity{}, nil)
-	c.put(digest(3), Identity{Subject: "again"}, nil)
+	c.put(sum(3), Identity{}, nil)
+	c.put(sum(3), Identity{Subject: "again"}, nil)
 	for i, want := range []bool{true, false, true, true} {
-		d := digest(i)
+		d := sum(i)
 		if _, _, ok := c.get(&d, time.Now()); ok != want {
 			t.Errorf("%d is there: %v", i, ok)
 		}

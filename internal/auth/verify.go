@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
 	"net/http"
@@ -71,12 +70,11 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (Ide
 	if v == nil {
 		v = &Verifier{}
 	}
-	var buf [1 << 10]byte // on the stack: most tokens fit
-	digest := sha256.Sum256(append(buf[:0], token...))
-	if id, ok := v.apiKey(&digest); ok {
+	sum := digestOf(token)
+	if id, ok := v.apiKey(&sum); ok {
 		return id, nil
 	}
-	if id, ok := v.remembered(&digest, now); ok {
+	if id, ok := v.remembered(&sum, now); ok {
 		return id, nil
 	}
 	t, failure := Decode(token)
@@ -95,16 +93,16 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (Ide
 		return Identity{}, invalid(t.Algorithm, err.Error())
 	}
 	id := Identity{Kind: KindToken, Role: c.role, Subject: c.subject, Expires: c.expires}
-	v.cache.put(digest, id, keys)
+	v.cache.put(sum, id, keys)
 	return id, nil
 }
 
 // apiKey compares with every key there is, in a time that does not depend on
 // which one it is or how much of one is right.
-func (v *Verifier) apiKey(digest *[sha256.Size]byte) (Identity, bool) {
+func (v *Verifier) apiKey(sum *digest) (Identity, bool) {
 	found := -1
 	for i := range v.apiKeys {
-		same := subtle.ConstantTimeCompare(v.apiKeys[i].digest[:], digest[:])
+		same := subtle.ConstantTimeCompare(v.apiKeys[i].digest[:], sum[:])
 		found = subtle.ConstantTimeSelect(same, i, found)
 	}
 	if found < 0 {
@@ -115,11 +113,11 @@ func (v *Verifier) apiKey(digest *[sha256.Size]byte) (Identity, bool) {
 
 // remembered looks a token up that was verified before. One that a key set
 // verified counts only as long as that key set is the one in force.
-func (v *Verifier) remembered(digest *[sha256.Size]byte, now time.Time) (Identity, bool) {
+func (v *Verifier) remembered(sum *digest, now time.Time) (Identity, bool) {
 	if v.cache == nil {
 		return Identity{}, false
 	}
-	id, keys, ok := v.cache.get(digest, now)
+	id, keys, ok := v.cache.get(sum, now)
 	if !ok || keys == nil {
 		return id, ok
 	}

@@ -106,6 +106,12 @@ func newRequestID(at time.Time) string {
 
 // stamp puts the platform's headers into an answer, whatever it had there.
 func (c *Call) stamp(h http.Header) {
+	if len(h) == 0 && c.values[valueExecutionID] == "" { // there is nothing to look for
+		h["Sb-Request-Id"] = c.value(valueRequestID)
+		h["X-Served-By"] = c.value(valueServedBy)
+		h["X-Sb-Edge-Region"] = c.value(valueRegion)
+		return
+	}
 	c.put(h, "Sb-Request-Id", valueRequestID)
 	c.put(h, "X-Served-By", valueServedBy)
 	c.put(h, "X-Sb-Edge-Region", valueRegion)
@@ -118,9 +124,11 @@ func (c *Call) stamp(h http.Header) {
 // there makes a Go map of eight grow, which costs four allocations.
 func (c *Call) put(h http.Header, name string, value int) {
 	if had := h[name]; len(had) != 1 || had[0] != c.values[value] {
-		h[name] = c.values[value : value+1 : value+1]
+		h[name] = c.value(value)
 	}
 }
+
+func (c *Call) value(i int) []string { return c.values[i : i+1 : i+1] }
 
 // executedBy notes the worker, in the answer's headers as well.
 func (c *Call) executedBy(id string, h http.Header) {

@@ -80,12 +80,13 @@ func appendFraming(b []byte, r *http.Request, upgrade string) []byte {
 func framing(name string) bool { return name == "Content-Length" || name == "Host" }
 
 func appendField(b []byte, name, value string) ([]byte, error) {
-	if badByte(value) >= 0 {
-		return nil, fmt.Errorf("header %q has a value with control characters", name)
-	}
 	b = append(b, name...)
 	b = append(b, ": "...)
+	at := len(b)
 	b = append(b, value...)
+	if badByte(b[at:]) >= 0 {
+		return nil, fmt.Errorf("header %q has a value with control characters", name)
+	}
 	return append(b, "\r\n"...), nil
 }
 
@@ -102,10 +103,21 @@ func checkTarget(o *Options, host string) error {
 			}
 		}
 	}
-	if o.Absolute && (o.Scheme == "" || host == "" || strings.ContainsAny(host, "/?#@\\")) {
+	if o.Absolute && (o.Scheme == "" || !isAuthority(host)) {
 		return fmt.Errorf("no absolute target from scheme %q and host %q", o.Scheme, host)
 	}
 	return nil
+}
+
+// isAuthority reports whether a host ends where it should in an absolute target.
+func isAuthority(host string) bool {
+	for i := range len(host) {
+		switch host[i] {
+		case '/', '?', '#', '@', '\\':
+			return false
+		}
+	}
+	return host != ""
 }
 
 // strips reports whether Options.Strip names the header.
@@ -143,7 +155,7 @@ func upgradeOf(r *http.Request) string {
 	}
 	token := trimOWS(values[0])
 	if strings.EqualFold(token, "h2c") || len(token) >= 3 && strings.EqualFold(token[:3], "TLS") ||
-		strings.Contains(token, ",") || badByte(token) >= 0 {
+		strings.Contains(token, ",") || badByte([]byte(token)) >= 0 {
 		return ""
 	}
 	return token

@@ -16,7 +16,9 @@ func TestDigest(t *testing.T) {
 		t.Fatal("there is no AES-GCM")
 	}
 	token := strings.Repeat("token.", 40)
-	if one.of(token) != one.of(token) {
+	first := one.of(token)
+	one.of("another")
+	if one.of(token) != first {
 		t.Error("a token has two digests")
 	}
 	if one.of(token) == other.of(token) {

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/selvedge-dev/selvedge/internal/fieldtext"
 )
 
 const (
@@ -195,8 +197,8 @@ func (q *request) readFields(all string) *Refusal {
 			}
 			continue
 		case "Connection":
-			closes = closes || hasToken(value, "close")
-			keeps = keeps || hasToken(value, "keep-alive")
+			closes = closes || fieldtext.HasToken(value, "close")
+			keeps = keeps || fieldtext.HasToken(value, "keep-alive")
 		case "Expect":
 			if expect++; expect > 1 || !strings.EqualFold(value, "100-continue") {
 				return errExpectation

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/selvedge-dev/selvedge/internal/fieldtext"
 )
 
 const (
@@ -130,7 +132,7 @@ func (w *response) WriteHeader(status int) {
 // declare notes the handler's Content-Length. One that is none is ignored.
 func (w *response) declare(values []string) {
 	if len(values) == 1 {
-		if n, ok := parseLength(trimOWS(values[0])); ok {
+		if n, ok := parseLength(fieldtext.TrimOWS(values[0])); ok {
 			w.declared = n
 		}
 	}
@@ -143,9 +145,9 @@ func (w *response) connection(values []string) []string {
 	var others []string
 	for _, v := range values {
 		switch {
-		case hasToken(v, "close"):
+		case fieldtext.HasToken(v, "close"):
 			w.closes = true
-		case !hasToken(v, "keep-alive"):
+		case !fieldtext.HasToken(v, "keep-alive"):
 			others = append(others, v)
 		}
 	}

@@ -1,9 +1,6 @@
 package http1
 
-import (
-	"encoding/binary"
-	"strings"
-)
+import "github.com/selvedge-dev/selvedge/internal/fieldtext"
 
 // canonical holds, for each byte of a header name, what it becomes at the
 // begin of a word and inside of one; 0 for what is no byte of a token (RFC
@@ -47,36 +44,9 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-const (
-	ones  = 0x0101010101010101
-	highs = 0x8080808080808080
-)
-
 // isFieldValue reports whether p holds only bytes that have a place in a
-// header value (RFC 9110, 5.5): no control character but the tab. It looks at
-// eight bytes at a time, because tokens and cookies are long.
-func isFieldValue(p []byte) bool {
-	for len(p) >= 8 {
-		x := binary.LittleEndian.Uint64(p)
-		del := x ^ 0x7f7f7f7f7f7f7f7f
-		// A byte's high bit is set if it is below 0x20, or 0x7f. Borrows can
-		// only set too many, which the slow look sorts out.
-		if ((x-0x20*ones)&^x|(del-ones)&^del)&highs != 0 && !plain(p[:8]) {
-			return false
-		}
-		p = p[8:]
-	}
-	return plain(p)
-}
-
-func plain(p []byte) bool {
-	for _, b := range p {
-		if b < ' ' && b != '\t' || b == 0x7f {
-			return false
-		}
-	}
-	return true
-}
+// header value.
+func isFieldValue(p []byte) bool { return fieldtext.BadByte(p) < 0 }
 
 // hostBytes are those of a host and port (RFC 3986, 3.2.2 and 3.2.3) but for
 // the percent sign. A userinfo is not among them: it has no place in a request
@@ -111,27 +81,3 @@ var plainPath = func() (t [256]bool) {
 	}
 	return t
 }()
-
-// hasToken reports whether a comma-separated list has the token, whatever its
-// case.
-func hasToken(list, token string) bool {
-	for list != "" {
-		var item string
-		item, list, _ = strings.Cut(list, ",")
-		if strings.EqualFold(trimOWS(item), token) {
-			return true
-		}
-	}
-	return false
-}
-
-// trimOWS cuts optional white space off both ends (RFC 9110, 5.6.3).
-func trimOWS(s string) string {
-	for s != "" && (s[0] == ' ' || s[0] == '\t') {
-		s = s[1:]
-	}
-	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
-		s = s[:len(s)-1]
-	}
-	return s
-}

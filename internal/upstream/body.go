@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"math"
+
+	"github.com/selvedge-dev/selvedge/internal/fieldtext"
 )
 
 // errMore means that a body's next piece has not been read from the worker
@@ -150,7 +152,7 @@ func (b *body) line(limit int) ([]byte, error) {
 		return nil, malformed("a line of its chunked body ends in a bare line feed")
 	}
 	line := unused[:i-1]
-	if bad := badByte(line); bad >= 0 {
+	if bad := fieldtext.BadByte(line); bad >= 0 {
 		return nil, malformed("byte 0x%02x in a line of its chunked body", line[bad])
 	}
 	rd.r += i + 1

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/selvedge-dev/selvedge/internal/fieldtext"
 )
 
 // appendHead appends the head of the request as the worker gets it. upgrade is
@@ -84,7 +86,7 @@ func appendField(b []byte, name, value string) ([]byte, error) {
 	b = append(b, ": "...)
 	at := len(b)
 	b = append(b, value...)
-	if badByte(b[at:]) >= 0 {
+	if fieldtext.BadByte(b[at:]) >= 0 {
 		return nil, fmt.Errorf("header %q has a value with control characters", name)
 	}
 	return append(b, "\r\n"...), nil
@@ -153,9 +155,9 @@ func upgradeOf(r *http.Request) string {
 	if len(values) != 1 || hasBody(r) || !named(r.Header["Connection"], "upgrade") {
 		return ""
 	}
-	token := trimOWS(values[0])
+	token := fieldtext.TrimOWS(values[0])
 	if strings.EqualFold(token, "h2c") || len(token) >= 3 && strings.EqualFold(token[:3], "TLS") ||
-		strings.Contains(token, ",") || badByte([]byte(token)) >= 0 {
+		strings.Contains(token, ",") || fieldtext.BadByte([]byte(token)) >= 0 {
 		return ""
 	}
 	return token

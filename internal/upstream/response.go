@@ -8,6 +8,8 @@ import (
 	"math"
 	"strings"
 	"sync"
+
+	"github.com/selvedge-dev/selvedge/internal/fieldtext"
 )
 
 const (
@@ -144,7 +146,7 @@ func (a *answer) parse(head []byte) error {
 			break
 		}
 		name, value, _ := strings.Cut(line, ":")
-		f := field{name, trimOWS(value)}
+		f := field{name, fieldtext.TrimOWS(value)}
 		if err := a.frame(f); err != nil {
 			return err
 		}
@@ -179,7 +181,7 @@ func (a *answer) frame(f field) error {
 		a.chunked = true
 	case "Connection":
 		a.drops = append(a.drops, f.value)
-		if hasToken(f.value, "close") {
+		if fieldtext.HasToken(f.value, "close") {
 			a.keepAlive = false
 		}
 	}
@@ -191,7 +193,7 @@ func (a *answer) frame(f field) error {
 func canonicalise(head []byte) error {
 	// The status line: parseStatusLine looks at the rest of it.
 	i := bytes.Index(head, []byte("\r\n"))
-	if bad := badByte(head[:i]); bad >= 0 {
+	if bad := fieldtext.BadByte(head[:i]); bad >= 0 {
 		return malformed("byte 0x%02x in its status line", head[bad])
 	}
 	for i += 2; ; {
@@ -220,7 +222,7 @@ func canonicalise(head []byte) error {
 			}
 			upper = b == '-'
 		}
-		if bad := badByte(line[colon+1:]); bad >= 0 {
+		if bad := fieldtext.BadByte(line[colon+1:]); bad >= 0 {
 			return malformed("byte 0x%02x in the header %s", line[colon+1+bad], line[:colon])
 		}
 		i += end + 1

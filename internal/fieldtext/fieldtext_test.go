@@ -1,4 +1,4 @@
-package upstream
+package fieldtext
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ func TestBadByteAtEachPlace(t *testing.T) {
 				if b < ' ' && b != '\t' || b == 0x7f {
 					want = at
 				}
-				if got := badByte(p); got != want {
+				if got := BadByte(p); got != want {
 					t.Fatalf("%q: %d, want %d", p, got, want)
 				}
 			}
